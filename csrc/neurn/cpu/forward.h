@@ -1,0 +1,460 @@
+// y = sigma / (max sigma + floor), with every patch's sum of squared deviations M = k^2 sigma^2 in
+// place of sigma until the last step: y = sqrt(M * factor).
+#pragma once
+
+#include "blocks.h"
+
+namespace neurn::NEURN_ISA {
+
+// sqrt(v * factor); v >= 0 or NaN.
+template <class F>
+inline Vec<F> scaled_root(Vec<F> v, Vec<F> factor) {
+  return square_root<F>(v * factor);
+}
+
+#if defined(__AVX512F__)
+// The square-root unit is slower than memory: an estimate and one Newton step, to the last bit or
+// so.
+template <>
+inline Vec<float> scaled_root<float>(Vec<float> v, Vec<float> factor) {
+  const __m512 square = v * factor;
+  const __m512 estimate = _mm512_rsqrt14_ps(square);
+  const __m512 root = square * estimate;
+  const __m512 refined =
+      _mm512_fmadd_ps(estimate * _mm512_set1_ps(0.5f), _mm512_fnmadd_ps(root, root, square), root);
+  return _mm512_mask_mov_ps(refined, _mm512_cmp_ps_mask(square, _mm512_setzero_ps(), _CMP_EQ_OQ),
+                            _mm512_setzero_ps());
+}
+#endif
+
+// The factor that turns M into y^2, chosen so that the maximum becomes exactly 1 when floor is 0.
+template <class F>
+inline F output_factor(double peak, int64_t k, double floor) {
+  if (peak == 0) return F(0);
+  const double root = __builtin_sqrt(peak) + double(k) * floor;
+  F factor = static_cast<F>(1 / (root * root));
+  if (floor == 0 && static_cast<F>(peak) * factor < F(1)) {
+    factor = __builtin_bit_cast(F, static_cast<typename Simd<F>::Word>(
+                                       __builtin_bit_cast(typename Simd<F>::Word, factor) + 1));
+  }
+  return factor;
+}
+
+// Largest and smallest positive M of a tile. As bit patterns, non-negative floats are ordered like
+// unsigned integers and NaN is above everything.
+template <class F>
+struct Extremes {
+  Bits<F> top{};
+  Bits<F> bottom = ~Bits<F>{};
+
+  void add(Vec<F> v, Bits<F> valid) {
+    const Bits<F> bits = (Bits<F>)v & valid;
+    top = maximum(top, bits);
+    bottom = minimum(bottom, bits - 1);
+  }
+  F largest() const {
+    typename Simd<F>::Word word = 0;
+    for (int i = 0; i < Simd<F>::lanes; ++i) word = top[i] > word ? top[i] : word;
+    return __builtin_bit_cast(F, word);
+  }
+  F smallest_positive() const {
+    typename Simd<F>::Word word = ~typename Simd<F>::Word(0);
+    for (int i = 0; i < Simd<F>::lanes; ++i) word = bottom[i] < word ? bottom[i] : word;
+    return __builtin_bit_cast(F, static_cast<typename Simd<F>::Word>(word + 1));
+  }
+};
+
+// Lanes that are rows of the image, in a tile of which `rows` are.
+template <class F>
+inline Bits<F> row_mask(int64_t rows) {
+  Bits<F> mask{};
+  for (int64_t i = 0; i < Simd<F>::lanes; ++i) {
+    if (i < rows) mask[i] = ~typename Simd<F>::Word(0);
+  }
+  return mask;
+}
+
+// Whether squares of float stay far from its limits: M in this range has all its digits.
+inline bool in_range(float largest, float smallest) {
+  return largest <= 1e36f && (smallest == 0 || smallest >= 1e-30f);
+}
+inline bool in_range(double, double) { return true; }
+
+// Sweeps the tiles of one block, in one thread.
+template <class T, class F>
+class Sweep {
+ public:
+  static constexpr int64_t N = Simd<F>::lanes;
+
+  Sweep(const Problem& p, const Blocks& blocks)
+      : p_(p),
+        blocks_(blocks),
+        windows_(strip_windows(p.out_width, p.k, blocks.width)),
+        moments_(p.k, blocks.width, windows_, false),
+        result_((windows_ * blocks.width + N) * N),
+        rows_(N * (windows_ * blocks.width + N)) {}
+
+  // Tiles [from, to) of a block. `tops` and `bottoms`, [tile][channel], take the extremes of M
+  // where not null; y takes M itself (raw) or sqrt(M * factors[channel]) where it is not null.
+  void run(const Array& x, const Array* y, int64_t unit, int64_t from, int64_t to, F* tops,
+           F* bottoms, const F* factors, bool raw) {
+    const int64_t step = select(x, unit);
+    const int64_t width = blocks_.width;
+    for (int64_t first = 0; first < p_.out_width; first += windows_) {
+      const int64_t windows = begin_strip(step, first);
+      for (int64_t tile = from; tile < to; ++tile) {
+        compute(tile);
+        if (tops != nullptr) {
+          for (int64_t c = 0; c < step; ++c) {
+            measure(tile, c, step, windows, first == 0, tops + tile * width + c,
+                    bottoms + tile * width + c);
+          }
+        }
+        if (y != nullptr) write(*y, unit, tile, step, first, windows, factors, raw);
+      }
+    }
+  }
+
+  // The lowest (row, column) of a tile where channel c has exactly this M.
+  bool locate(const Array& x, int64_t unit, int64_t tile, int64_t c, F value, int64_t* row,
+              int64_t* column) {
+    const int64_t step = select(x, unit);
+    *row = p_.out_height;
+    for (int64_t first = 0; first < p_.out_width; first += windows_) {
+      const int64_t windows = begin_strip(step, first);
+      compute(tile);
+      for (int64_t m = 0; m < windows; ++m) {
+        for (int64_t lane = 0; lane < N && tile * N + lane < *row; ++lane) {
+          if (result_[(m * step + c) * N + lane] == value) {
+            *row = tile * N + lane;
+            *column = first + m;
+          }
+        }
+      }
+    }
+    return *row < p_.out_height;
+  }
+
+ private:
+  int64_t select(const Array& x, int64_t unit) {
+    const int64_t block = unit % blocks_.count;
+    pixels_ = pixels_of<T>(x, unit / blocks_.count, blocks_.first_channel(block));
+    return blocks_.step(block);
+  }
+
+  int64_t begin_strip(int64_t step, int64_t first) {
+    const int64_t windows = p_.out_width - first < windows_ ? p_.out_width - first : windows_;
+    step_ = step;
+    moments_.start(step, first, windows);
+    return windows;
+  }
+
+  void compute(int64_t tile) {
+    F* result = result_.data();
+    const int64_t step = step_;
+    moments_.template tile<false>(pixels_, p_.rows, p_.columns, tile * N, nullptr,
+                                  [result, step](int64_t m, int64_t c, Vec<F> squares, Vec<F>) {
+                                    store(result + (m * step + c) * N, squares);
+                                  });
+  }
+
+  void measure(int64_t tile, int64_t c, int64_t step, int64_t windows, bool fresh, F* top,
+               F* bottom) {
+    const Bits<F> valid = row_mask<F>(p_.out_height - tile * N);
+    Extremes<F> extremes;
+    for (int64_t m = 0; m < windows; ++m) {
+      extremes.add(load(result_.data() + (m * step + c) * N), valid);
+    }
+    const F largest = extremes.largest(), smallest = extremes.smallest_positive();
+    if (fresh || !(largest <= *top)) *top = largest;
+    if (fresh || *bottom == F(0) || (smallest > F(0) && smallest < *bottom)) *bottom = smallest;
+  }
+
+  void write(const Array& y, int64_t unit, int64_t tile, int64_t step, int64_t first,
+             int64_t windows, const F* factors, bool raw) {
+    const int64_t height = p_.out_height - tile * N < N ? p_.out_height - tile * N : N;
+    const int64_t elements = windows * step, pitch = windows_ * blocks_.width + N;
+    if (!raw) {
+      for (int64_t m = 0; m < windows; ++m) {
+        for (int64_t c = 0; c < step; ++c) {
+          F* at = result_.data() + (m * step + c) * N;
+          store(at, scaled_root<F>(load(at), broadcast(factors[c])));
+        }
+      }
+    }
+    const int64_t block = unit % blocks_.count;
+    T* out = static_cast<T*>(y.data) + unit / blocks_.count * y.n +
+             blocks_.first_channel(block) * y.c + tile * N * y.h + first * y.w;
+    const bool dense = y.w == step;
+    const bool direct = Same<T, F>::value && dense;
+    for (int64_t e = 0; e < elements; e += N) {
+      Vec<F> square[N];
+#pragma GCC unroll 16
+      for (int64_t t = 0; t < N; ++t) square[t] = load(result_.data() + (e + t) * N);
+      transpose<F>(square);
+      if (direct && e + N <= elements) {
+        for (int64_t t = 0; t < height; ++t) {
+          store(reinterpret_cast<F*>(out) + t * y.h + e, square[t]);
+        }
+      } else if (direct) {
+        for (int64_t t = 0; t < height; ++t) {
+          memcpy(out + t * y.h + e, &square[t], (elements - e) * sizeof(F));
+        }
+      } else {
+#pragma GCC unroll 16
+        for (int64_t t = 0; t < N; ++t) store(rows_.data() + t * pitch + e, square[t]);
+      }
+    }
+    if (direct) return;
+    for (int64_t t = 0; t < height; ++t) {
+      const F* row = rows_.data() + t * pitch;
+      if (dense) {
+        write_run(row, 1, elements, out + t * y.h);
+      } else if (step == 1) {
+        write_run(row, y.w, elements, out + t * y.h);
+      } else {
+        for (int64_t m = 0; m < windows; ++m) {
+          write_run(row + m * step, y.c, step, out + t * y.h + m * y.w);
+        }
+      }
+    }
+  }
+
+  const Problem& p_;
+  const Blocks& blocks_;
+  const int64_t windows_;
+  Moments<F> moments_;
+  Scratch<F> result_;  // transposed: M of a tile
+  Scratch<F> rows_;
+  Pixels<T> pixels_{};
+  int64_t step_ = 1;
+};
+
+template <class T, class F>
+class Forward {
+ public:
+  static constexpr int64_t N = Simd<F>::lanes;
+  // M is kept in y between the passes where y can hold it, else it is computed twice.
+  static constexpr bool stored = Same<T, F>::value;
+
+  Forward(const Problem& p, const Array& x, const Array& y, const Peaks& peaks)
+      : p_(p), x_(x), y_(y), peaks_(peaks), blocks_(p, x, y), tiles_((p.out_height + N - 1) / N) {}
+
+  int64_t groups() const {
+    return p_.scope == Scope::image   ? p_.samples
+           : p_.scope == Scope::batch ? 1
+                                      : p_.samples * blocks_.count;
+  }
+
+  // All planes that share a maximum (by channel: one block of them). False: some M is out of F's
+  // range, and nothing that was written counts.
+  bool group(int64_t g, const Parallel& pool) {
+    const Units units = members(g);
+    const int64_t width = blocks_.width, entries = units.count * width;
+    Scratch<F> tops(entries * tiles_), bottoms(entries * tiles_), factors(entries);
+    const bool normalized = p_.scope != Scope::none;
+    for (int64_t i = 0; i < entries; ++i) factors[i] = static_cast<F>(1 / (double(p_.k) * p_.k));
+
+    sweep(units, pool, stored || !normalized ? &y_ : nullptr, tops.data(), bottoms.data(),
+          factors.data(), normalized);
+    F largest = F(0), smallest = F(0);
+    for (int64_t unit = 0; unit < units.count; ++unit) {
+      const int64_t step = blocks_.step((units.first + unit) % blocks_.count);
+      for (int64_t i = unit * tiles_ * width; i < (unit + 1) * tiles_ * width; ++i) {
+        if (i % width >= step) continue;
+        if (!(tops[i] <= largest) && largest == largest) largest = tops[i];
+        if (bottoms[i] > F(0) && (smallest == F(0) || bottoms[i] < smallest)) smallest = bottoms[i];
+      }
+    }
+    if (!in_range(largest, smallest)) return false;
+    if (!normalized) return true;
+
+    const bool by_channel = p_.scope == Scope::channel;
+    const int64_t maxima = by_channel ? blocks_.step(units.first % blocks_.count) : 1;
+    for (int64_t m = 0; m < maxima; ++m) {
+      const Place place = find_peak(units, tops.data(), by_channel ? m : -1);
+      const F factor = output_factor<F>(place.value, p_.k, p_.floor);
+      if (!(factor <= F(1e36)) && factor == factor) return false;
+      for (int64_t i = 0; i < entries; ++i) {
+        if (!by_channel || i % width == m) factors[i] = factor;
+      }
+      publish(units, place, by_channel);
+    }
+    if constexpr (stored) {
+      rescale(units, pool, factors.data());
+    } else {
+      sweep(units, pool, &y_, nullptr, nullptr, factors.data(), false);
+    }
+    return true;
+  }
+
+ private:
+  struct Units {
+    int64_t first, count;  // (sample, block) pairs, blocks varying fastest
+  };
+
+  struct Place {
+    F value;  // M
+    int64_t unit, channel, tile;
+  };
+
+  Units members(int64_t g) const {
+    switch (p_.scope) {
+      case Scope::image:
+        return {g * blocks_.count, blocks_.count};
+      case Scope::batch:
+        return {0, p_.samples * blocks_.count};
+      default:
+        return {g, 1};
+    }
+  }
+
+  void sweep(const Units& units, const Parallel& pool, const Array* y, F* tops, F* bottoms,
+             const F* factors, bool raw) {
+    const int64_t parts = pool.threads <= 1 ? 1 : (tiles_ + 3) / 4;
+    const int64_t tiles = (tiles_ + parts - 1) / parts, width = blocks_.width;
+    parallel(pool, units.count * parts, [&](int64_t begin, int64_t end) {
+      Sweep<T, F> sweep(p_, blocks_);
+      for (int64_t job = begin; job < end; ++job) {
+        const int64_t unit = job / parts, from = job % parts * tiles;
+        const int64_t to = from + tiles < tiles_ ? from + tiles : tiles_;
+        const int64_t at = unit * tiles_ * width;
+        sweep.run(x_, y, units.first + unit, from, to, tops ? tops + at : nullptr,
+                  tops ? bottoms + at : nullptr, factors + unit * width, raw);
+      }
+    });
+  }
+
+  Place find_peak(const Units& units, const F* tops, int64_t only_channel) const {
+    const int64_t width = blocks_.width;
+    Place best{F(0), -1, 0, 0};
+    for (int64_t unit = 0; unit < units.count; ++unit) {
+      const int64_t step = blocks_.step((units.first + unit) % blocks_.count);
+      for (int64_t c = 0; c < step; ++c) {
+        if (only_channel >= 0 && c != only_channel) continue;
+        for (int64_t tile = 0; tile < tiles_; ++tile) {
+          const F top = tops[(unit * tiles_ + tile) * width + c];
+          if (top != top) return {top, -1, c, 0};
+          if (best.unit < 0 || top > best.value) best = {top, unit, c, tile};
+        }
+      }
+    }
+    return best;
+  }
+
+  void publish(const Units& units, const Place& place, bool by_channel) {
+    const int64_t unit = units.first + (place.unit < 0 ? 0 : place.unit);
+    const int64_t sample = unit / blocks_.count;
+    const int64_t channel = blocks_.first_channel(unit % blocks_.count) + place.channel;
+    const int64_t slot = p_.scope == Scope::image     ? sample
+                         : p_.scope == Scope::channel ? sample * p_.channels + channel
+                                                      : 0;
+    const double sigma = __builtin_sqrt(double(place.value)) / double(p_.k);
+    if (p_.dtype == DType::float64) {
+      static_cast<double*>(peaks_.value)[slot] = sigma;
+    } else {
+      static_cast<float*>(peaks_.value)[slot] = static_cast<float>(sigma);
+    }
+    int64_t row = 0, column = 0;
+    if (place.unit < 0 || !locate(unit, place, &row, &column)) {
+      peaks_.index[slot] = -1;
+      return;
+    }
+    int64_t plane = by_channel ? 0 : channel;
+    if (p_.scope == Scope::batch) plane += sample * p_.channels;
+    peaks_.index[slot] = (plane * p_.out_height + row) * p_.out_width + column;
+  }
+
+  bool locate(int64_t unit, const Place& place, int64_t* row, int64_t* column) {
+    if constexpr (!stored) {
+      return Sweep<T, F>(p_, blocks_)
+          .locate(x_, unit, place.tile, place.channel, place.value, row, column);
+    } else {
+      const int64_t channel = blocks_.first_channel(unit % blocks_.count) + place.channel;
+      const F* plane =
+          static_cast<const F*>(y_.data) + unit / blocks_.count * y_.n + channel * y_.c;
+      const int64_t below = (place.tile + 1) * N;
+      const int64_t end = below < p_.out_height ? below : p_.out_height;
+      for (*row = place.tile * N; *row < end; ++*row) {
+        const F* values = plane + *row * y_.h;
+        for (*column = 0; *column < p_.out_width; ++*column) {
+          if (values[*column * y_.w] == place.value) return true;
+        }
+      }
+      return false;
+    }
+  }
+
+  void rescale(const Units& units, const Parallel& pool, const F* factors) {
+    const int64_t width = blocks_.width;
+    // y is dense: rows of one plane, or of all channels, follow each other.
+    parallel(pool, units.count * tiles_, [&](int64_t begin, int64_t end) {
+      for (int64_t job = begin; job < end; ++job) {
+        const int64_t unit = units.first + job / tiles_, block = unit % blocks_.count;
+        const int64_t first = job % tiles_ * N, step = blocks_.step(block);
+        const int64_t height = p_.out_height - first < N ? p_.out_height - first : N;
+        F* data = static_cast<F*>(y_.data) + unit / blocks_.count * y_.n +
+                  blocks_.first_channel(block) * y_.c + first * y_.h;
+        const F* factor = factors + job / tiles_ * width;
+        bool uniform = true;
+        for (int64_t c = 1; c < step; ++c) uniform &= factor[c] == factor[0];
+        if (uniform && y_.w == step && y_.h == p_.out_width * step) {
+          rescale_run(data, height * y_.h, factor[0]);
+          continue;
+        }
+        for (int64_t t = 0; t < height; ++t) {
+          for (int64_t m = 0; m < p_.out_width; ++m) {
+            F* at = data + t * y_.h + m * y_.w;
+            for (int64_t c = 0; c < step; ++c) at[c * y_.c] = root(at[c * y_.c] * factor[c]);
+          }
+        }
+      }
+    });
+  }
+
+  static float root(float v) { return __builtin_sqrtf(v); }
+  static double root(double v) { return __builtin_sqrt(v); }
+
+  static void rescale_run(F* data, int64_t count, F factor) {
+    const Vec<F> f = broadcast(factor);
+    int64_t i = 0;
+    for (; i + N <= count; i += N) store(data + i, scaled_root<F>(load(data + i), f));
+    for (; i < count; ++i) data[i] = root(data[i] * factor);
+  }
+
+  const Problem& p_;
+  const Array& x_;
+  const Array& y_;
+  const Peaks& peaks_;
+  const Blocks blocks_;
+  const int64_t tiles_;
+};
+
+// float first, double where float cannot hold the squares or where k x k of them lose digits.
+template <class T>
+inline void forward(const Problem& p, const Array& x, const Array& y, const Peaks& peaks,
+                    const Parallel& pool) {
+  Forward<T, double> wide(p, x, y, peaks);
+  auto run = [&](auto&& one) {
+    const int64_t groups = wide.groups();
+    if (groups >= 2 * pool.threads) {
+      parallel(pool, groups, [&](int64_t begin, int64_t end) {
+        for (int64_t g = begin; g < end; ++g) one(g, Parallel{1, nullptr});
+      });
+    } else {
+      for (int64_t g = 0; g < groups; ++g) one(g, pool);
+    }
+  };
+  if constexpr (!Same<T, double>::value) {
+    if (p.k <= 31) {
+      Forward<T, float> narrow(p, x, y, peaks);
+      run([&](int64_t g, const Parallel& inner) {
+        if (!narrow.group(g, inner)) wide.group(g, inner);
+      });
+      return;
+    }
+  }
+  run([&](int64_t g, const Parallel& inner) { wide.group(g, inner); });
+}
+
+}  // namespace neurn::NEURN_ISA

@@ -1,0 +1,11 @@
+"""NeuRN for torch, and the comparison of networks with the mouse visual cortex."""
+
+from neurn import _native
+
+_native.load()
+
+from neurn import ops as _ops  # noqa: E402, F401  (registers what the operators need of Python)
+from neurn.layer import NeuRN, neurn, prepend  # noqa: E402
+
+__version__ = _native.build_info()["version"]
+__all__ = ["NeuRN", "__version__", "neurn", "prepend"]
