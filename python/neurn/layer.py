@@ -1,6 +1,7 @@
 """NeuRN as a function, as a module, and in front of a model.
 
-Qazi, Jalil, Iqbal (2025), "NeuRN", arXiv:2505.06881.
+Jalil, Qazi, Iqbal (2025), "NeuRN: Neuro-inspired Domain Generalization for Image Classification",
+arXiv:2505.06881.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import _SingleLevelFunction
 
 PADDINGS = ("reflect", "replicate", "circular", "zeros", "valid")
 SCOPES = ("image", "channel", "batch", "none")
@@ -80,6 +81,7 @@ def _forward(
 
 
 _forward_stats = torch.ops.neurn.forward_stats.default
+_backward = torch.ops.neurn.backward.default
 _library = torch.library.Library("neurn", "IMPL")
 _library.impl("forward", _forward, "CompositeImplicitAutograd")
 
@@ -115,45 +117,93 @@ def _(
     return _empty_image(x, *x.shape[-2:])
 
 
-def _setup_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, *ctx.parameters = inputs
-    _, peak, index = output
-    ctx.mark_non_differentiable(peak, index)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, peak, index)
+class _ForwardStats(_SingleLevelFunction):
+    @staticmethod
+    def forward(keys: Any, x: Tensor, *parameters: Any) -> tuple[Tensor, Tensor, Tensor]:
+        with torch._C._AutoDispatchBelowAutograd():
+            result: tuple[Tensor, Tensor, Tensor] = _forward_stats.redispatch(keys, x, *parameters)
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _, x, *ctx.parameters = inputs
+        _, peak, index = output
+        ctx.mark_non_differentiable(peak, index)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, peak, index)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        x, peak, index = ctx.saved_tensors
+        dx = None
+        if grad is not None:
+            dx = torch.ops.neurn.backward(grad, x, peak, index, *ctx.parameters)
+        return None, dx, None, None, None, None
 
 
-def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    x, peak, index = ctx.saved_tensors
-    dx = None
-    if grad is not None:
-        dx = torch.ops.neurn.backward(grad, x, peak, index, *ctx.parameters)
-    return dx, None, None, None, None
+class _Backward(_SingleLevelFunction):
+    @staticmethod
+    def forward(keys: Any, *arguments: Any) -> Tensor:
+        with torch._C._AutoDispatchBelowAutograd():
+            dx: Tensor = _backward.redispatch(keys, *arguments)
+        return dx
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, grad, x, _, index, *ctx.parameters = inputs
+        ctx.save_for_backward(grad, x, index)
+
+    @staticmethod
+    def backward(ctx: Any, grad_dx: Tensor) -> tuple[Tensor | None, ...]:
+        """Differentiate <grad_dx, d<grad, y>/dx> in torch operators: rarely needed, never wrong."""
+        grad, x, index = ctx.saved_tensors
+        dtype = grad_dx.dtype
+
+        def gradient(grad: Tensor, x: Tensor) -> Tensor:
+            _, pull = torch.func.vjp(lambda x: _composite(x, index, *ctx.parameters), x)
+            return pull(grad)[0]  # type: ignore[no-any-return]
+
+        _, pull = torch.func.vjp(gradient, grad.double(), x.double())
+        grad_grad, grad_x = pull(grad_dx.double())
+        return None, grad_grad.to(dtype), grad_x.to(dtype), None, None, None, None, None, None
 
 
-torch.library.register_autograd("neurn::forward_stats", _backward, setup_context=_setup_forward)
+def _autograd_forward_stats(
+    keys: Any,
+    x: Tensor,
+    kernel_size: int = 3,
+    padding: str = "reflect",
+    scope: str = "image",
+    floor: float = 0.0,
+) -> Any:
+    keys = keys & torch._C._after_autograd_keyset
+    arguments = (keys, x, kernel_size, padding, scope, floor)
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _ForwardStats.apply(*arguments)
+    return _ForwardStats.forward(*arguments)
 
 
-def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    grad, x, _, index, *ctx.parameters = inputs
-    ctx.save_for_backward(grad, x, index)
+def _autograd_backward(
+    keys: Any,
+    grad: Tensor,
+    x: Tensor,
+    peak: Tensor,
+    index: Tensor,
+    kernel_size: int = 3,
+    padding: str = "reflect",
+    scope: str = "image",
+    floor: float = 0.0,
+) -> Any:
+    keys = keys & torch._C._after_autograd_keyset
+    arguments = (keys, grad, x, peak, index, kernel_size, padding, scope, floor)
+    if torch.is_grad_enabled() and (grad.requires_grad or x.requires_grad):
+        return _Backward.apply(*arguments)
+    return _Backward.forward(*arguments)
 
 
-def _double_backward(ctx: Any, grad_dx: Tensor) -> tuple[Tensor | None, ...]:
-    """Differentiate <grad_dx, d<grad, y>/dx> in torch operators: rarely needed, never wrong."""
-    grad, x, index = ctx.saved_tensors
-    dtype = grad_dx.dtype
-
-    def gradient(grad: Tensor, x: Tensor) -> Tensor:
-        _, pull = torch.func.vjp(lambda x: _composite(x, index, *ctx.parameters), x)
-        return pull(grad)[0]  # type: ignore[no-any-return]
-
-    _, pull = torch.func.vjp(gradient, grad.double(), x.double())
-    grad_grad, grad_x = pull(grad_dx.double())
-    return grad_grad.to(dtype), grad_x.to(dtype), None, None, None, None, None, None
-
-
-torch.library.register_autograd("neurn::backward", _double_backward, setup_context=_setup_backward)
+# As torch.library.register_autograd, which does not nest in torch.func (vmap of grad).
+_library.impl("forward_stats", _autograd_forward_stats, "Autograd", with_keyset=True)
+_library.impl("backward", _autograd_backward, "Autograd", with_keyset=True)
 
 
 def _composite(

@@ -1,0 +1,23 @@
+"""``neurn demo``: NeuRN on real digits and unseen domains, from data to report.
+
+>>> from neurn import demo
+>>> report = demo.run("out")  # doctest: +SKIP
+>>> print(report.text)  # doctest: +SKIP
+
+Needs the packages of ``neurn[demo]``: scikit-learn, matplotlib, tqdm.
+"""
+
+from neurn.demo.experiment import DemoConfig
+from neurn.demo.figures import save_neurn_at_work
+from neurn.demo.files import OutputError
+from neurn.demo.pipeline import DemoReport, run
+from neurn.generalize._optional import MissingExtraError
+
+__all__ = [
+    "DemoConfig",
+    "DemoReport",
+    "MissingExtraError",
+    "OutputError",
+    "run",
+    "save_neurn_at_work",
+]
