@@ -195,6 +195,12 @@ std::tuple<Tensor, Tensor, Tensor> forward_stats(const Tensor& x, int64_t kernel
   return {y, peak, index};
 }
 
+// Where element i, in the order of its dimensions, of a tensor of one or two dimensions lies.
+int64_t flat_offset(const Tensor& t, int64_t i) {
+  if (t.dim() == 1) return i * t.stride(0);
+  return i / t.size(1) * t.stride(0) + i % t.size(1) * t.stride(1);
+}
+
 void check_same(bool same, const char* name, const char* what) {
   if (!same) throw std::runtime_error(std::string(name) + " must have " + what);
 }
@@ -210,21 +216,32 @@ Tensor backward(const Tensor& grad, const Tensor& x, const Tensor& peak, const T
   const std::vector<int64_t> sizes = peak_sizes(p);
   int64_t count = 1;
   for (const int64_t size : sizes) count *= size;
-  check_same(peak.is_contiguous() && peak.numel() == count &&
+  check_same(peak.numel() == count && peak.dim() == static_cast<int64_t>(sizes.size()) &&
                  peak.scalar_type() ==
                      (p.dtype == DType::float64 ? ScalarType::Double : ScalarType::Float),
              "peak", "the shape and dtype that forward_stats gives");
-  check_same(
-      index.is_contiguous() && index.numel() == count && index.scalar_type() == ScalarType::Long,
-      "index", "the shape and dtype that forward_stats gives");
+  check_same(index.numel() == count && index.dim() == static_cast<int64_t>(sizes.size()) &&
+                 index.scalar_type() == ScalarType::Long,
+             "index", "the shape and dtype that forward_stats gives");
   Tensor dx = empty_image(x, p.height, p.width);
   if (call.empty()) return dx;
-  const Peaks peaks{const_cast<void*>(peak.const_data_ptr()),
-                    static_cast<int64_t*>(const_cast<void*>(index.const_data_ptr()))};
+  // Few values, of any strides.
+  std::vector<double> wide(count);
+  std::vector<float> narrow(count);
+  std::vector<int64_t> places(count);
+  const bool is_wide = p.dtype == DType::float64;
   for (int64_t i = 0; i < count; ++i) {
-    check_same(peaks.index[i] < p.samples * p.channels * p.out_height * p.out_width, "index",
+    const int64_t peak_at = flat_offset(peak, i), index_at = flat_offset(index, i);
+    if (is_wide) {
+      wide[i] = static_cast<const double*>(peak.const_data_ptr())[peak_at];
+    } else {
+      narrow[i] = static_cast<const float*>(peak.const_data_ptr())[peak_at];
+    }
+    places[i] = static_cast<const int64_t*>(index.const_data_ptr())[index_at];
+    check_same(places[i] < p.samples * p.channels * p.out_height * p.out_width / count, "index",
                "positions inside the output");
   }
+  const Peaks peaks{is_wide ? static_cast<void*>(wide.data()) : narrow.data(), places.data()};
   kernels().backward(p, array_of(grad), array_of(x), peaks, array_of(dx, true), pool());
   return dx;
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd.function import _SingleLevelFunction
 
 PADDINGS = ("reflect", "replicate", "circular", "zeros", "valid")
@@ -117,11 +118,18 @@ def _(
     return _empty_image(x, *x.shape[-2:])
 
 
+def _below(op: Any, keys: Any, *arguments: Any) -> Any:
+    with torch._C._AutoDispatchBelowAutograd():
+        return op.redispatch(keys, *arguments)
+
+
+# A Function's forward runs without gradients. They are switched on again for the levels of torch.func
+# further out; at this level nothing is recorded below autograd.
 class _ForwardStats(_SingleLevelFunction):
     @staticmethod
-    def forward(keys: Any, x: Tensor, *parameters: Any) -> tuple[Tensor, Tensor, Tensor]:
-        with torch._C._AutoDispatchBelowAutograd():
-            result: tuple[Tensor, Tensor, Tensor] = _forward_stats.redispatch(keys, x, *parameters)
+    def forward(keys: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.enable_grad():
+            result: tuple[Tensor, Tensor, Tensor] = _below(_forward_stats, keys, *arguments)
         return result
 
     @staticmethod
@@ -144,8 +152,8 @@ class _ForwardStats(_SingleLevelFunction):
 class _Backward(_SingleLevelFunction):
     @staticmethod
     def forward(keys: Any, *arguments: Any) -> Tensor:
-        with torch._C._AutoDispatchBelowAutograd():
-            dx: Tensor = _backward.redispatch(keys, *arguments)
+        with torch.enable_grad():
+            dx: Tensor = _below(_backward, keys, *arguments)
         return dx
 
     @staticmethod
@@ -179,8 +187,9 @@ def _autograd_forward_stats(
     keys = keys & torch._C._after_autograd_keyset
     arguments = (keys, x, kernel_size, padding, scope, floor)
     if torch.is_grad_enabled() and x.requires_grad:
-        return _ForwardStats.apply(*arguments)
-    return _ForwardStats.forward(*arguments)
+        with enable_single_level_autograd_function():
+            return _ForwardStats.apply(*arguments)
+    return _below(_forward_stats, *arguments)
 
 
 def _autograd_backward(
@@ -197,8 +206,9 @@ def _autograd_backward(
     keys = keys & torch._C._after_autograd_keyset
     arguments = (keys, grad, x, peak, index, kernel_size, padding, scope, floor)
     if torch.is_grad_enabled() and (grad.requires_grad or x.requires_grad):
-        return _Backward.apply(*arguments)
-    return _Backward.forward(*arguments)
+        with enable_single_level_autograd_function():
+            return _Backward.apply(*arguments)
+    return _below(_backward, *arguments)
 
 
 # As torch.library.register_autograd, which does not nest in torch.func (vmap of grad).
@@ -266,10 +276,10 @@ def _(
     info: Any,
     in_dims: tuple[int | None, ...],
     x: Tensor,
-    kernel_size: int,
-    padding: str,
-    scope: str,
-    floor: float,
+    kernel_size: int = 3,
+    padding: str = "reflect",
+    scope: str = "image",
+    floor: float = 0.0,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[int, int, int]]:
     x = _to_front(x, in_dims[0], info.batch_size)
     y, peak, index = torch.ops.neurn.forward_stats(
@@ -288,10 +298,10 @@ def _(
     x: Tensor,
     peak: Tensor,
     index: Tensor,
-    kernel_size: int,
-    padding: str,
-    scope: str,
-    floor: float,
+    kernel_size: int = 3,
+    padding: str = "reflect",
+    scope: str = "image",
+    floor: float = 0.0,
 ) -> tuple[Tensor, int]:
     grad, x, peak, index = (
         _to_front(t, dim, info.batch_size)

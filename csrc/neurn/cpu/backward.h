@@ -29,7 +29,13 @@ inline int64_t first_window(int64_t k, Padding padding) {
   return padding == Padding::circular ? 0 : padding == Padding::valid ? 1 - k : -(k / 2);
 }
 
-// Gradient of one block, in one thread, but for the share of the maximum.
+// What is added to the gradient of one output: the share of the scope whose maximum it is.
+struct Share {
+  int64_t row, column, channel;  // of the block
+  double value;
+};
+
+// Gradient of one block, in one thread; of the maximum, `shares` only.
 template <class T, class F>
 class BackwardSweep {
  public:
@@ -64,19 +70,22 @@ class BackwardSweep {
   }
 
   // Rows of tiles [from, to) of dx. scales[channel] = 1 / D; row_sums[channel * out_height + row],
-  // of the rows of the same tiles, takes sum grad k sigma. False: some M is out of F's range.
+  // of the rows of the same tiles, takes sum grad k sigma where not null. False: some M is out of F's
+  // range.
   bool run(const Array& grad, const Array& x, const Array& dx, int64_t unit, int64_t from,
-           int64_t to, const F* scales, double* row_sums) {
+           int64_t to, const F* scales, double* row_sums, const Share* shares, int64_t count) {
     const int64_t block = unit % blocks_.count, sample = unit / blocks_.count;
     const int64_t channel = blocks_.first_channel(block);
     step_ = blocks_.step(block);
     scales_ = scales;
     row_sums_ = row_sums;
+    shares_ = shares;
+    share_count_ = count;
     x_ = pixels_of<T>(x, sample, channel);
     grad_data_ = static_cast<const T*>(grad.data) + sample * grad.n + channel * grad.c;
     own_from_ = from * N;
     own_to_ = to * N < p_.height ? to * N : p_.height;
-    extremes_ = Extremes<F>();
+    moments_.forget();
     for (int64_t i = 0; i < origin_.count(); ++i) {
       // Any value near the plane's keeps the products below small; a NaN would spread.
       const F value = static_cast<F>(widen(x_.origin[i % step_]));
@@ -93,7 +102,7 @@ class BackwardSweep {
         gather(tile, static_cast<T*>(dx.data) + sample * dx.n + channel * dx.c, dx);
       }
     }
-    return in_range(extremes_.largest(), extremes_.smallest_positive());
+    return moments_.exact();
   }
 
  private:
@@ -120,12 +129,9 @@ class BackwardSweep {
     F* a = spread_a_.data() + lead_ * step_ * N;
     F* b = spread_b_.data() + lead_ * step_ * N;
     const F* gradient = grad_transposed_.data();
-    const Bits<F> valid = row_mask<F>(p_.rows.outputs - tile * N);
-    Extremes<F> extremes;
     const int64_t step = step_;
-    moments_.template tile<true>(x_, p_.rows, p_.columns, tile * N, origin_.data(),
+    moments_.template tile<true>(x_, p_.rows, p_.columns, tile * N, origin_.data(), [](int64_t) {},
                                  [&](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) {
-                                   extremes.add(squares, valid);
                                    const int64_t at = (m * step + c) * N;
                                    const Vec<F> root = square_root<F>(squares);
                                    const Vec<F> ratio =
@@ -136,9 +142,7 @@ class BackwardSweep {
                                    // The gradient's place now takes grad k sigma.
                                    store(grad_transposed_.data() + at, load(gradient + at) * root);
                                  });
-    extremes_.top = maximum(extremes_.top, extremes.top);
-    extremes_.bottom = minimum(extremes_.bottom, extremes.bottom);
-    add_row_sums(tile);
+    if (row_sums_ != nullptr) add_row_sums(tile);
     for (int64_t c = 0; c < step_; ++c) {
       sum_columns(spread_a_.data(), spread_b_.data(), c);
     }
@@ -154,14 +158,23 @@ class BackwardSweep {
       row = (row % p_.out_height + p_.out_height) % p_.out_height;
       const T* source = grad_data_ + row * grad.h;
       F* target = grad_.data() + t * pitch;
+      auto column_of = [&](int64_t m) {
+        const int64_t column = window_from_ + m - margin;
+        return (column % p_.out_width + p_.out_width) % p_.out_width;
+      };
       if (step_ == 1 && margin == 0) {
         read_run(source + window_from_ * grad.w, grad.w, windows, target);
-        continue;
+      } else {
+        for (int64_t m = 0; m < windows; ++m) {
+          read_run(source + column_of(m) * grad.w, grad.c, step_, target + m * step_);
+        }
       }
-      for (int64_t m = 0; m < windows; ++m) {
-        int64_t column = window_from_ + m - margin;
-        column = (column % p_.out_width + p_.out_width) % p_.out_width;
-        read_run(source + column * grad.w, grad.c, step_, target + m * step_);
+      for (int64_t i = 0; i < share_count_; ++i) {
+        if (shares_[i].row != row) continue;
+        for (int64_t m = 0; m < windows; ++m) {
+          if (column_of(m) != shares_[i].column) continue;
+          target[m * step_ + shares_[i].channel] += static_cast<F>(shares_[i].value);
+        }
       }
     }
     for (int64_t e = 0; e < windows * step_; e += N) {
@@ -332,7 +345,8 @@ class BackwardSweep {
   const T* grad_data_ = nullptr;
   const F* scales_ = nullptr;
   double* row_sums_ = nullptr;
-  Extremes<F> extremes_;
+  const Share* shares_ = nullptr;
+  int64_t share_count_ = 0;
   int64_t step_ = 1, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0, lead_ = 0;
   int64_t own_from_ = 0, own_to_ = 0;
 };
@@ -373,12 +387,38 @@ class Backward {
       }
     });
     if (p_.scope == Scope::none) return;
+    Scratch<Peak> peaks(p_.scopes());
     parallel(pool, p_.scopes(), [&](int64_t begin, int64_t end) {
-      for (int64_t scope = begin; scope < end; ++scope) add_peak(scope, row_sums.data());
+      for (int64_t scope = begin; scope < end; ++scope) {
+        peaks[scope] = find_peak(scope, row_sums.data());
+        if (!rounds_once && peaks[scope].plane >= 0) add_peak(peaks[scope]);
+      }
+    });
+    if (!rounds_once) return;
+    parallel(pool, units, [&](int64_t begin, int64_t end) {
+      Worker<float> narrow(*this);
+      Worker<double> exact(*this);
+      for (int64_t unit = begin; unit < end; ++unit) {
+        if (wide[unit]) {
+          repeat_with_peaks(exact, unit, peaks.data());
+        } else {
+          repeat_with_peaks(narrow, unit, peaks.data());
+        }
+      }
     });
   }
 
  private:
+  // Adding to what was rounded to half precision would round twice: rows that see a maximum are
+  // computed again instead.
+  static constexpr bool rounds_once = sizeof(T) == 2;
+
+  struct Peak {
+    int64_t plane;  // sample * channels + channel; -1: none
+    int64_t row, column;
+    double share;  // of the gradient with respect to this output: - sum grad sigma / D
+  };
+
   template <class F>
   struct Worker {
     const Backward& call;
@@ -388,7 +428,8 @@ class Backward {
     explicit Worker(const Backward& b) : call(b), sweep(b.p_, b.blocks_), scales(b.blocks_.width) {}
 
     // Rows [from, to) of a unit's gradient.
-    bool run(int64_t unit, int64_t from, int64_t to, double* row_sums) {
+    bool run(int64_t unit, int64_t from, int64_t to, double* row_sums,
+             const Share* shares = nullptr, int64_t count = 0) {
       constexpr int64_t N = Simd<F>::lanes;
       const int64_t plane = call.first_plane(unit);
       for (int64_t c = 0; c < call.blocks_.step(unit % call.blocks_.count); ++c) {
@@ -396,7 +437,9 @@ class Backward {
       }
       if (to > call.p_.height) to = call.p_.height;
       return sweep.run(call.grad_, call.x_, call.dx_, unit, from / N, (to + N - 1) / N,
-                       scales.data(), row_sums + plane * call.p_.out_height);
+                       scales.data(),
+                       row_sums == nullptr ? nullptr : row_sums + plane * call.p_.out_height,
+                       shares, count);
     }
   };
 
@@ -429,10 +472,10 @@ class Backward {
   }
 
   // The maximum is one patch's deviation: its pixels move the whole scope.
-  void add_peak(int64_t scope, const double* row_sums) {
+  Peak find_peak(int64_t scope, const double* row_sums) const {
     const double top = peak(scope);
     int64_t index = peaks_.index[scope];
-    if (index < 0 || !(top > 0)) return;
+    if (index < 0 || !(top > 0)) return {-1, 0, 0, 0};
     const int64_t planes = p_.scope == Scope::image     ? p_.channels
                            : p_.scope == Scope::channel ? 1
                                                         : p_.samples * p_.channels;
@@ -441,13 +484,37 @@ class Backward {
     for (int64_t i = first * p_.out_height; i < (first + planes) * p_.out_height; ++i) {
       total += row_sums[i];
     }
-    total /= double(p_.k);
-    const int64_t margin = backward_margin(p_.k, p_.padding);
-    const int64_t column = index % p_.out_width + margin;
+    const int64_t column = index % p_.out_width;
     index /= p_.out_width;
-    const int64_t row = index % p_.out_height + margin;
-    const int64_t plane = first + index / p_.out_height;
-    const int64_t sample = plane / p_.channels, channel = plane % p_.channels;
+    return {first + index / p_.out_height, index % p_.out_height, column,
+            -total / double(p_.k) / (top + p_.floor)};
+  }
+
+  template <class Worker>
+  void repeat_with_peaks(Worker& worker, int64_t unit, const Peak* peaks) const {
+    const int64_t first = first_plane(unit), step = blocks_.step(unit % blocks_.count);
+    const int64_t margin = backward_margin(p_.k, p_.padding);
+    Share shares[16];
+    int64_t count = 0, from = p_.height, to = 0;
+    for (int64_t c = 0; c < step; ++c) {
+      const Peak& found = peaks[p_.scope == Scope::channel ? first + c
+                                : p_.scope == Scope::image ? unit / blocks_.count
+                                                           : 0];
+      if (found.plane != first + c) continue;
+      shares[count++] = {found.row, found.column, c, found.share};
+      for (int64_t v = found.row + margin; v < found.row + margin + p_.k; ++v) {
+        const int64_t row = p_.rows.source[v];
+        if (row >= 0 && row < from) from = row;
+        if (row >= to) to = row + 1;
+      }
+    }
+    if (count > 0 && from < to) worker.run(unit, from, to, nullptr, shares, count);
+  }
+
+  void add_peak(const Peak& found) const {
+    const int64_t margin = backward_margin(p_.k, p_.padding);
+    const int64_t row = found.row + margin, column = found.column + margin;
+    const int64_t sample = found.plane / p_.channels, channel = found.plane % p_.channels;
     const T* x = static_cast<const T*>(x_.data) + sample * x_.n + channel * x_.c;
     T* dx = static_cast<T*>(dx_.data) + sample * dx_.n + channel * dx_.c;
     // A pixel that padding shows several times is visited once: visit(row, column, times).
@@ -479,8 +546,7 @@ class Backward {
     each([&](int64_t i, int64_t j, double times) {
       squares += times * (value(i, j) - mean) * (value(i, j) - mean);
     });
-    const double d = top + p_.floor;
-    const double factor = -total / (d * d) / (n * __builtin_sqrt(squares / n));
+    const double factor = found.share * scale(found.plane) / (n * __builtin_sqrt(squares / n));
     each([&](int64_t i, int64_t j, double times) {
       if (i < 0 || j < 0) return;
       T& target = dx[i * dx_.h + j * dx_.w];

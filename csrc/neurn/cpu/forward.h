@@ -32,7 +32,7 @@ template <class F>
 inline F output_factor(double peak, int64_t k, double floor) {
   if (peak == 0) return F(0);
   const double root = __builtin_sqrt(peak) + double(k) * floor;
-  F factor = static_cast<F>(1 / (root * root));
+  F factor = static_cast<F>(floor == 0 ? 1 / peak : 1 / (root * root));
   if (floor == 0 && static_cast<F>(peak) * factor < F(1)) {
     factor = __builtin_bit_cast(F, static_cast<typename Simd<F>::Word>(
                                        __builtin_bit_cast(typename Simd<F>::Word, factor) + 1));
@@ -40,45 +40,31 @@ inline F output_factor(double peak, int64_t k, double floor) {
   return factor;
 }
 
-// Largest and smallest positive M of a tile. As bit patterns, non-negative floats are ordered like
-// unsigned integers and NaN is above everything.
+// The largest M of a tile. As bit patterns, non-negative floats are ordered like unsigned integers,
+// and NaN is above everything.
 template <class F>
-struct Extremes {
-  Bits<F> top{};
-  Bits<F> bottom = ~Bits<F>{};
-
-  void add(Vec<F> v, Bits<F> valid) {
-    const Bits<F> bits = (Bits<F>)v & valid;
-    top = maximum(top, bits);
-    bottom = minimum(bottom, bits - 1);
-  }
-  F largest() const {
-    typename Simd<F>::Word word = 0;
-    for (int i = 0; i < Simd<F>::lanes; ++i) word = top[i] > word ? top[i] : word;
-    return __builtin_bit_cast(F, word);
-  }
-  F smallest_positive() const {
-    typename Simd<F>::Word word = ~typename Simd<F>::Word(0);
-    for (int i = 0; i < Simd<F>::lanes; ++i) word = bottom[i] < word ? bottom[i] : word;
-    return __builtin_bit_cast(F, static_cast<typename Simd<F>::Word>(word + 1));
-  }
-};
+inline F largest(Bits<F> top) {
+  using Word = typename Simd<F>::Word;
+  struct Lanes {
+    Word at[Simd<F>::lanes];
+  };
+  const Lanes lanes = __builtin_bit_cast(Lanes, top);
+  Word word = 0;
+  for (const Word lane : lanes.at) word = lane > word ? lane : word;
+  return __builtin_bit_cast(F, word);
+}
 
 // Lanes that are rows of the image, in a tile of which `rows` are.
 template <class F>
 inline Bits<F> row_mask(int64_t rows) {
-  Bits<F> mask{};
-  for (int64_t i = 0; i < Simd<F>::lanes; ++i) {
-    if (i < rows) mask[i] = ~typename Simd<F>::Word(0);
-  }
-  return mask;
+  constexpr int N = Simd<F>::lanes;
+  typename Simd<F>::Word lane[N];
+  for (int i = 0; i < N; ++i) lane[i] = i;
+  Bits<F> lanes;
+  memcpy(&lanes, lane, sizeof lanes);
+  const int64_t count = rows < N ? rows : N;
+  return (Bits<F>)(lanes < (Bits<F>{} + static_cast<typename Simd<F>::Word>(count)));
 }
-
-// Whether squares of float stay far from its limits: M in this range has all its digits.
-inline bool in_range(float largest, float smallest) {
-  return largest <= 1e36f && (smallest == 0 || smallest >= 1e-30f);
-}
-inline bool in_range(double, double) { return true; }
 
 // Sweeps the tiles of one block, in one thread.
 template <class T, class F>
@@ -94,25 +80,28 @@ class Sweep {
         result_((windows_ * blocks.width + N) * N),
         rows_(N * (windows_ * blocks.width + N)) {}
 
-  // Tiles [from, to) of a block. `tops` and `bottoms`, [tile][channel], take the extremes of M
-  // where not null; y takes M itself (raw) or sqrt(M * factors[channel]) where it is not null.
-  void run(const Array& x, const Array* y, int64_t unit, int64_t from, int64_t to, F* tops,
-           F* bottoms, const F* factors, bool raw) {
+  // Tiles [from, to) of a block. `tops`, [tile][channel], takes the largest M where it is not null;
+  // y, where it is not null, takes M itself (raw) or sqrt(M * factors[channel]). False: some M left
+  // F's range.
+  bool run(const Array& x, const Array* y, int64_t unit, int64_t from, int64_t to, F* tops,
+           const F* factors, bool raw) {
     const int64_t step = select(x, unit);
     const int64_t width = blocks_.width;
+    moments_.forget();
     for (int64_t first = 0; first < p_.out_width; first += windows_) {
       const int64_t windows = begin_strip(step, first);
       for (int64_t tile = from; tile < to; ++tile) {
+        hint_ = hint_for(y, unit, tile, first);
         compute(tile);
-        if (tops != nullptr) {
-          for (int64_t c = 0; c < step; ++c) {
-            measure(tile, c, step, windows, first == 0, tops + tile * width + c,
-                    bottoms + tile * width + c);
-          }
+        for (int64_t c = 0; tops != nullptr && c < step; ++c) {
+          F& top = tops[tile * width + c];
+          const F found = measure(tile, c, step, windows);
+          if (first == 0 || !(found <= top)) top = found;
         }
         if (y != nullptr) write(*y, unit, tile, step, first, windows, factors, raw);
       }
     }
+    return moments_.exact();
   }
 
   // The lowest (row, column) of a tile where channel c has exactly this M.
@@ -136,6 +125,37 @@ class Sweep {
   }
 
  private:
+  // Prefetches the tile's rows of y for writing and the next tile's rows of x.
+  struct Hint {
+    const T* x[N] = {};
+    T* y[N] = {};
+    void operator()(int64_t at) const {
+#pragma GCC unroll 16
+      for (int64_t t = 0; t < N; ++t) {
+        __builtin_prefetch(x[t] + at, 0, 2);
+        __builtin_prefetch(y[t] + at, 1, 2);
+      }
+    }
+  };
+
+  // Past the last row, and where columns are not dense, it asks for what is there anyway.
+  Hint hint_for(const Array* y, int64_t unit, int64_t tile, int64_t first) const {
+    Hint hint;
+    const int64_t block = unit % blocks_.count;
+    const int64_t lead = p_.padding == Padding::valid ? p_.k - 1 : p_.k / 2;
+    for (int64_t t = 0; t < N; ++t) {
+      int64_t row = (tile + 1) * N + t + lead;
+      row = row < p_.height ? row : p_.height - 1;
+      hint.x[t] = pixels_.origin + row * pixels_.row_stride + first * pixels_.column_stride;
+      int64_t out = tile * N + t;
+      out = out < p_.out_height ? out : p_.out_height - 1;
+      hint.y[t] = y == nullptr ? const_cast<T*>(hint.x[t])
+                               : static_cast<T*>(y->data) + unit / blocks_.count * y->n +
+                                     blocks_.first_channel(block) * y->c + out * y->h + first * y->w;
+    }
+    return hint;
+  }
+
   int64_t select(const Array& x, int64_t unit) {
     const int64_t block = unit % blocks_.count;
     pixels_ = pixels_of<T>(x, unit / blocks_.count, blocks_.first_channel(block));
@@ -152,22 +172,19 @@ class Sweep {
   void compute(int64_t tile) {
     F* result = result_.data();
     const int64_t step = step_;
-    moments_.template tile<false>(pixels_, p_.rows, p_.columns, tile * N, nullptr,
+    moments_.template tile<false>(pixels_, p_.rows, p_.columns, tile * N, nullptr, hint_,
                                   [result, step](int64_t m, int64_t c, Vec<F> squares, Vec<F>) {
                                     store(result + (m * step + c) * N, squares);
                                   });
   }
 
-  void measure(int64_t tile, int64_t c, int64_t step, int64_t windows, bool fresh, F* top,
-               F* bottom) {
+  F measure(int64_t tile, int64_t c, int64_t step, int64_t windows) {
     const Bits<F> valid = row_mask<F>(p_.out_height - tile * N);
-    Extremes<F> extremes;
+    Bits<F> top{};
     for (int64_t m = 0; m < windows; ++m) {
-      extremes.add(load(result_.data() + (m * step + c) * N), valid);
+      top = maximum(top, (Bits<F>)load(result_.data() + (m * step + c) * N) & valid);
     }
-    const F largest = extremes.largest(), smallest = extremes.smallest_positive();
-    if (fresh || !(largest <= *top)) *top = largest;
-    if (fresh || *bottom == F(0) || (smallest > F(0) && smallest < *bottom)) *bottom = smallest;
+    return largest<F>(top);
   }
 
   void write(const Array& y, int64_t unit, int64_t tile, int64_t step, int64_t first,
@@ -228,17 +245,21 @@ class Sweep {
   Scratch<F> rows_;
   Pixels<T> pixels_{};
   int64_t step_ = 1;
+  Hint hint_;
 };
 
 template <class T, class F>
 class Forward {
  public:
+  using Worker = Sweep<T, F>;
   static constexpr int64_t N = Simd<F>::lanes;
   // M is kept in y between the passes where y can hold it, else it is computed twice.
   static constexpr bool stored = Same<T, F>::value;
 
   Forward(const Problem& p, const Array& x, const Array& y, const Peaks& peaks)
       : p_(p), x_(x), y_(y), peaks_(peaks), blocks_(p, x, y), tiles_((p.out_height + N - 1) / N) {}
+
+  const Blocks& blocks() const { return blocks_; }
 
   int64_t groups() const {
     return p_.scope == Scope::image   ? p_.samples
@@ -248,25 +269,16 @@ class Forward {
 
   // All planes that share a maximum (by channel: one block of them). False: some M is out of F's
   // range, and nothing that was written counts.
-  bool group(int64_t g, const Parallel& pool) {
+  // With a pool of one thread, `worker` does it all, and its memory serves many groups.
+  bool group(int64_t g, const Parallel& pool, Sweep<T, F>* worker) {
     const Units units = members(g);
     const int64_t width = blocks_.width, entries = units.count * width;
-    Scratch<F> tops(entries * tiles_), bottoms(entries * tiles_), factors(entries);
+    Scratch<F> tops(entries * tiles_), factors(entries);
     const bool normalized = p_.scope != Scope::none;
     for (int64_t i = 0; i < entries; ++i) factors[i] = static_cast<F>(1 / (double(p_.k) * p_.k));
 
-    sweep(units, pool, stored || !normalized ? &y_ : nullptr, tops.data(), bottoms.data(),
-          factors.data(), normalized);
-    F largest = F(0), smallest = F(0);
-    for (int64_t unit = 0; unit < units.count; ++unit) {
-      const int64_t step = blocks_.step((units.first + unit) % blocks_.count);
-      for (int64_t i = unit * tiles_ * width; i < (unit + 1) * tiles_ * width; ++i) {
-        if (i % width >= step) continue;
-        if (!(tops[i] <= largest) && largest == largest) largest = tops[i];
-        if (bottoms[i] > F(0) && (smallest == F(0) || bottoms[i] < smallest)) smallest = bottoms[i];
-      }
-    }
-    if (!in_range(largest, smallest)) return false;
+    const Array* y = stored || !normalized ? &y_ : nullptr;
+    if (!sweep(units, pool, worker, y, tops.data(), factors.data(), normalized)) return false;
     if (!normalized) return true;
 
     const bool by_channel = p_.scope == Scope::channel;
@@ -274,7 +286,7 @@ class Forward {
     for (int64_t m = 0; m < maxima; ++m) {
       const Place place = find_peak(units, tops.data(), by_channel ? m : -1);
       const F factor = output_factor<F>(place.value, p_.k, p_.floor);
-      if (!(factor <= F(1e36)) && factor == factor) return false;
+      if (place.value > F(0) && !holds(factor)) return false;
       for (int64_t i = 0; i < entries; ++i) {
         if (!by_channel || i % width == m) factors[i] = factor;
       }
@@ -283,7 +295,7 @@ class Forward {
     if constexpr (stored) {
       rescale(units, pool, factors.data());
     } else {
-      sweep(units, pool, &y_, nullptr, nullptr, factors.data(), false);
+      sweep(units, pool, worker, &y_, nullptr, factors.data(), false);
     }
     return true;
   }
@@ -309,20 +321,38 @@ class Forward {
     }
   }
 
-  void sweep(const Units& units, const Parallel& pool, const Array* y, F* tops, F* bottoms,
+  // Whether a factor has all its digits in float.
+  static bool holds(float factor) {
+    return factor != factor || (factor >= 1e-36f && factor <= 1e36f);
+  }
+  static bool holds(double) { return true; }
+
+  bool sweep(const Units& units, const Parallel& pool, Sweep<T, F>* worker, const Array* y, F* tops,
              const F* factors, bool raw) {
+    bool exact = true;
     const int64_t parts = pool.threads <= 1 ? 1 : (tiles_ + 3) / 4;
     const int64_t tiles = (tiles_ + parts - 1) / parts, width = blocks_.width;
-    parallel(pool, units.count * parts, [&](int64_t begin, int64_t end) {
-      Sweep<T, F> sweep(p_, blocks_);
+    auto jobs = [&](Sweep<T, F>& one, int64_t begin, int64_t end) {
       for (int64_t job = begin; job < end; ++job) {
         const int64_t unit = job / parts, from = job % parts * tiles;
         const int64_t to = from + tiles < tiles_ ? from + tiles : tiles_;
         const int64_t at = unit * tiles_ * width;
-        sweep.run(x_, y, units.first + unit, from, to, tops ? tops + at : nullptr,
-                  tops ? bottoms + at : nullptr, factors + unit * width, raw);
+        if (!one.run(x_, y, units.first + unit, from, to, tops ? tops + at : nullptr,
+                     factors + unit * width, raw)) {
+          __atomic_store_n(&exact, false, __ATOMIC_RELAXED);
+        }
       }
+    };
+    if (worker != nullptr) {
+      jobs(*worker, 0, units.count * parts);
+      return exact || !Same<F, float>::value;
+    }
+    parallel(pool, units.count * parts, [&](int64_t begin, int64_t end) {
+      Sweep<T, F> own(p_, blocks_);
+      jobs(own, begin, end);
     });
+    // There is nothing wider than double: what it cannot hold is as good as it gets.
+    return exact || !Same<F, float>::value;
   }
 
   Place find_peak(const Units& units, const F* tops, int64_t only_channel) const {
@@ -430,31 +460,40 @@ class Forward {
   const int64_t tiles_;
 };
 
+// Groups side by side while there are enough of them, else one after the other in parallel parts.
+// `fallback(g, pool)` does the groups that `first` cannot.
+template <class First, class Fallback>
+inline void run_groups(const Problem& p, First& first, const Parallel& pool, Fallback&& fallback) {
+  const int64_t groups = first.groups();
+  if (groups >= 2 * pool.threads) {
+    parallel(pool, groups, [&](int64_t begin, int64_t end) {
+      const Parallel alone{1, nullptr};
+      typename First::Worker worker(p, first.blocks());
+      for (int64_t g = begin; g < end; ++g) {
+        if (!first.group(g, alone, &worker)) fallback(g, alone);
+      }
+    });
+    return;
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    if (!first.group(g, pool, nullptr)) fallback(g, pool);
+  }
+}
+
 // float first, double where float cannot hold the squares or where k x k of them lose digits.
 template <class T>
 inline void forward(const Problem& p, const Array& x, const Array& y, const Peaks& peaks,
                     const Parallel& pool) {
   Forward<T, double> wide(p, x, y, peaks);
-  auto run = [&](auto&& one) {
-    const int64_t groups = wide.groups();
-    if (groups >= 2 * pool.threads) {
-      parallel(pool, groups, [&](int64_t begin, int64_t end) {
-        for (int64_t g = begin; g < end; ++g) one(g, Parallel{1, nullptr});
-      });
-    } else {
-      for (int64_t g = 0; g < groups; ++g) one(g, pool);
-    }
-  };
   if constexpr (!Same<T, double>::value) {
     if (p.k <= 31) {
       Forward<T, float> narrow(p, x, y, peaks);
-      run([&](int64_t g, const Parallel& inner) {
-        if (!narrow.group(g, inner)) wide.group(g, inner);
-      });
+      run_groups(p, narrow, pool,
+                 [&](int64_t g, const Parallel& inner) { wide.group(g, inner, nullptr); });
       return;
     }
   }
-  run([&](int64_t g, const Parallel& inner) { wide.group(g, inner); });
+  run_groups(p, wide, pool, [](int64_t, const Parallel&) {});
 }
 
 }  // namespace neurn::NEURN_ISA

@@ -40,13 +40,14 @@ inline void read_padded_row(const Pixels<T>& pixels, const Axis& rows, const Axi
   auto read_mapped = [&](int64_t from, int64_t to) {
     for (int64_t q = from; q < to; ++q) {
       const int64_t column = columns.source[q];
+      const T* pixel = source + (column < 0 ? 0 : column) * stride;
       F* target = out + (q - first) * step;
-      if (column < 0) {
-        for (int64_t c = 0; c < step; ++c) target[c] = F(0);
-      } else {
-        for (int64_t c = 0; c < step; ++c) {
-          target[c] = static_cast<F>(widen(source[column * stride + c]));
-        }
+      if (step == 1) {
+        *target = column < 0 ? F(0) : static_cast<F>(widen(*pixel));
+        continue;
+      }
+      for (int64_t c = 0; c < step; ++c) {
+        target[c] = column < 0 ? F(0) : static_cast<F>(widen(pixel[c]));
       }
     }
   };
@@ -106,9 +107,12 @@ class Moments {
   // emit(window, phase, M, sum) once per window column and channel (phase), lanes being rows. M is
   // k^2 times the variance, `sum` the patch's sum of x - origin (only WithSum). Rows past the axis
   // repeat its last one.
-  template <bool WithSum, class T, class Emit>
+  //
+  // hint(x) runs between the vector columns x of the vertical half: the place to ask for memory that
+  // is needed next while the arithmetic goes on.
+  template <bool WithSum, class T, class Hint, class Emit>
   void tile(const Pixels<T>& pixels, const Axis& rows, const Axis& columns, int64_t o,
-            const F* origin, Emit&& emit) {
+            const F* origin, Hint&& hint, Emit&& emit) {
     const int64_t last = rows.padded(k_) - 1;
     const int64_t needed = o + N + k_ - 1 > last + 1 ? last + 1 : o + N + k_ - 1;
     if (next_row_ < o) next_row_ = o;
@@ -116,33 +120,40 @@ class Moments {
       read_padded_row(pixels, rows, columns, step_, next_row_, first_, windows_ + k_ - 1,
                       slot(next_row_));
     }
+    clear_lost_digits();
     for (int64_t t = 0; t < N + k_ - 1; ++t) {
       row_pointers_[t] = slot(o + t > last ? last : o + t);
     }
     if (k_ >= 16 && N >= 16) {
-      vertical<16, WithSum>(origin);
+      vertical<16, WithSum>(origin, hint);
     } else if (k_ >= 8 && N >= 8) {
-      vertical<8, WithSum>(origin);
+      vertical<8, WithSum>(origin, hint);
     } else if (k_ >= 4 && N >= 4) {
-      vertical<4, WithSum>(origin);
+      vertical<4, WithSum>(origin, hint);
     } else if (k_ >= 2) {
-      vertical<2, WithSum>(origin);
+      vertical<2, WithSum>(origin, hint);
     } else {
-      vertical<1, WithSum>(origin);
+      vertical<1, WithSum>(origin, hint);
     }
     for (int64_t phase = 0; phase < step_; ++phase) horizontal<WithSum>(phase, emit);
+    exact_ = exact_ && !lost_digits();
   }
+
+  // Whether every square so far was in F's range; what was not has lost digits or all of itself.
+  bool exact() const { return exact_; }
+  void forget() { exact_ = true; }
 
  private:
   F* slot(int64_t v) { return ring_.data() + v % slots_ * pitch_; }
 
-  template <int G, bool WithSum>
-  void vertical(const F* origin) {
+  template <int G, bool WithSum, class Hint>
+  void vertical(const F* origin, Hint&& hint) {
     constexpr int group = G < N ? G : static_cast<int>(N);
     const F inverse_k = F(1) / F(k_);
     const F* const* rows = row_pointers_.data();
     const int64_t elements = round_up((windows_ + k_ - 1) * step_, N);
     for (int64_t x = 0; x < elements; x += N) {
+      hint(x);
       Vec<F> deviation[N];
       for (int64_t g = 0; g < N; g += group) {
         vertical_group<group>(rows + g, x, inverse_k, deviation + g, g);
@@ -263,6 +274,7 @@ class Moments {
   }
 
   const int64_t k_, pitch_, slots_;
+  bool exact_ = true;
   int64_t step_ = 1, first_ = 0, windows_ = 0, next_row_ = 0;
   Scratch<F> ring_;         // padded rows
   Scratch<F> column_sums_;  // N rows of column sums, relative to the reference row

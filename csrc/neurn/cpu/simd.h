@@ -6,6 +6,12 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#else
+#include <cfenv>
+#endif
+
 #ifndef NEURN_VECTOR_BYTES
 #define NEURN_VECTOR_BYTES 16
 #endif
@@ -78,6 +84,15 @@ template <class B>
 inline B minimum(B a, B b) {
   return a < b ? a : b;
 }
+
+// Whether arithmetic since clear_lost_digits() overflowed or underflowed: the processor keeps note.
+#if defined(__SSE2__)
+inline void clear_lost_digits() { _mm_setcsr(_mm_getcsr() & ~0x18u); }
+inline bool lost_digits() { return (_mm_getcsr() & 0x18u) != 0; }
+#else
+inline void clear_lost_digits() { std::feclearexcept(FE_OVERFLOW | FE_UNDERFLOW); }
+inline bool lost_digits() { return std::fetestexcept(FE_OVERFLOW | FE_UNDERFLOW) != 0; }
+#endif
 
 // Transposes a square block held in `lanes` vectors: a network of log2(lanes) perfect shuffles.
 template <class F>

@@ -1,0 +1,152 @@
+"""The figures of a run as tables: printed, and written between two marks in README.md."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from bench.measure import CPUS
+from neurn import _native
+
+README = Path(__file__).with_name("README.md")
+BEGIN = "<!-- figures: begin -->"
+END = "<!-- figures: end -->"
+
+FORWARD = "Forward, one core, float32"
+BACKWARD = "Backward, one core, float32"
+KERNEL_SIZE = "Cost of the kernel size, one core, float32"
+CORES = "Two cores, float32, k = 3"
+PEERS = "Beside what users would write, one core, float32"
+MEMORY = "Peak memory beyond the result, 1x3x4096x4096, float32, k = 3"
+OTHERS = "Other types and layouts, one core, k = 3 (no goal)"
+PASSES = ("forward", "backward", "forward, backward")
+TABLES = (FORWARD, BACKWARD, KERNEL_SIZE, CORES, PEERS, MEMORY, OTHERS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table; `met` is None where there is no goal."""
+
+    cells: dict[str, str]
+    goal: str = ""
+    met: bool | None = None
+
+    def shown(self) -> dict[str, str]:
+        if not self.goal:
+            return self.cells
+        result = {None: "", True: "met", False: "**missed**"}[self.met]
+        return {**self.cells, "goal": self.goal, "result": result}
+
+    def place(self) -> int:
+        return PASSES.index(self.cells.get("pass", PASSES[0]))
+
+
+@dataclass
+class Report:
+    tables: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in TABLES})
+    shared: list[float] = field(default_factory=list)
+
+    def add(self, table: str, row: Row) -> None:
+        self.tables[table].append(row)
+
+    def missing(self) -> list[str]:
+        return [name for name, rows in self.tables.items() if not rows]
+
+    def verdict(self) -> str:
+        results = [row.met for rows in self.tables.values() for row in rows]
+        return f"{results.count(True)} goals met, {results.count(False)} missed"
+
+    def disturbance(self) -> str:
+        part = max(self.shared, default=0.0)
+        advice = " (too much: measure again on an idle machine)" if part > 0.05 else ""
+        return f"at most {part:.1%} of a contest on one core{advice}"
+
+    def text(self) -> str:
+        parts = [
+            f"### {name}\n\n{_table([row.shown() for row in sorted(rows, key=Row.place)])}"
+            for name, rows in self.tables.items()
+            if rows
+        ]
+        return "\n\n".join(parts)
+
+    def write(self, command: str, path: Path = README) -> None:
+        """Replace what stands between the marks; a killed run leaves the old file whole."""
+        old = path.read_text(encoding="utf-8")
+        head, begin, rest = old.partition(BEGIN)
+        _, end, tail = rest.partition(END)
+        if not (begin and end):
+            raise ValueError(f"{path.name} has lost its marks: {BEGIN} and {END}")
+        about = f"{machine(command)}\n- Taken by other processes: {self.disturbance()}"
+        body = f"{self.verdict()}.\n\n{about}\n\n{self.text()}"
+        new = path.with_suffix(".tmp")
+        new.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}", encoding="utf-8")
+        new.replace(path)
+
+
+def machine(command: str) -> str:
+    versions = ", ".join(
+        f"{name} {version(package)}"
+        for name, package in {
+            "neurn": "neurn",
+            "torch": "torch",
+            "numpy": "numpy",
+            "OpenCV": "opencv-python-headless",
+            "skimage": "scikit-image",
+        }.items()
+    )
+    lines = {
+        "Command": f"`{command}`",
+        "Date": f"{datetime.date.today():%Y-%m-%d}",
+        "Processor": f"{_processor()}, {len(CPUS)} cores, L2 {_cache(2)} a core, L3 {_cache(3)}",
+        "Kernels": f"{_native.cpu_kernels()} (torch: {torch.backends.cpu.get_cpu_capability()})",
+        "Software": f"Python {platform.python_version()}, {versions}, "
+        f"{' '.join(platform.libc_ver())}",
+    }
+    return "\n".join(f"- {key}: {value}" for key, value in lines.items())
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _cache(level: int) -> str:
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        if (index / "level").read_text().strip() == str(level):
+            return (index / "size").read_text().strip()
+    return "unknown"
+
+
+def _table(rows: Sequence[dict[str, str]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines: list[Iterable[str]] = [columns, *([row.get(c, "") for c in columns] for row in rows)]
+    texts = [list(line) for line in lines]
+    widths = [max(3, *(len(text[i]) for text in texts)) for i in range(len(columns))]
+    right = [_numeric(text[i] for text in texts[1:]) for i in range(len(columns))]
+
+    def line(cells: Sequence[str]) -> str:
+        parts = (
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(cells, widths, right, strict=True)
+        )
+        return f"| {' | '.join(parts)} |"
+
+    rule = [
+        "-" * (width - 1) + (":" if number else "-")
+        for width, number in zip(widths, right, strict=True)
+    ]
+    return "\n".join([line(texts[0]), line(rule), *map(line, texts[1:])])
+
+
+def _numeric(cells: Iterable[str]) -> bool:
+    return all(re.fullmatch(r"[\d. to]*", cell) for cell in cells)

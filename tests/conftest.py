@@ -1,0 +1,30 @@
+"""Fixtures and hypothesis profiles shared by the whole suite."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+# The same examples in every run, so that a failure is a change of the code and not of the dice.
+# `pytest --hypothesis-profile thorough` looks further.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, max_examples=60, print_blob=True
+)
+settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("suite")
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+# Session scope: hypothesis refuses function-scoped fixtures beside @given.
+@pytest.fixture(scope="session", params=DEVICES)
+def device(request):
+    """Each device present in turn."""
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def restore_threads():
+    """Give back the number of intra-op threads that the test found."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
