@@ -14,10 +14,14 @@ def check_torch(version: str | None) -> None:
     """Raise ImportError unless `version` (None: no torch) is one the operators load on."""
     needed = ".".join(map(str, OLDEST_TORCH))
     if version is None:
-        raise ImportError(f"neurn needs torch >= {needed}, and no torch is installed: install torch.")
+        raise ImportError(
+            f"neurn needs torch >= {needed}, and no torch is installed: install torch."
+        )
     found = re.match(r"(\d+)\.(\d+)", version)
     if found is None or tuple(map(int, found.groups())) < OLDEST_TORCH:
-        raise ImportError(f"neurn needs torch >= {needed}, got torch {version}: install a newer torch.")
+        raise ImportError(
+            f"neurn needs torch >= {needed}, got torch {version}: install a newer torch."
+        )
 
 
 def ops_library() -> Path:

@@ -42,7 +42,7 @@ def _check(x: Tensor, kernel_size: int, padding: str, scope: str, floor: float) 
     if x.dtype not in _DTYPES:
         name = str(x.dtype).removeprefix("torch.")
         raise RuntimeError(
-            "x must have a floating dtype (float16, bfloat16, float32 or float64), " f"got {name}"
+            f"x must have a floating dtype (float16, bfloat16, float32 or float64), got {name}"
         )
     half = kernel_size // 2
     least = {"reflect": half + 1, "circular": max(half, 1), "valid": kernel_size}.get(padding, 1)
@@ -123,8 +123,8 @@ def _below(op: Any, keys: Any, *arguments: Any) -> Any:
         return op.redispatch(keys, *arguments)
 
 
-# A Function's forward runs without gradients. They are switched on again for the levels of torch.func
-# further out; at this level nothing is recorded below autograd.
+# A Function's forward runs without gradients. They are switched on again for the levels of
+# torch.func further out; at this level nothing is recorded below autograd.
 class _ForwardStats(_SingleLevelFunction):
     @staticmethod
     def forward(keys: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,13 +167,18 @@ class _Backward(_SingleLevelFunction):
         grad, x, index = ctx.saved_tensors
         dtype = grad_dx.dtype
 
-        def gradient(grad: Tensor, x: Tensor) -> Tensor:
-            _, pull = torch.func.vjp(lambda x: _composite(x, index, *ctx.parameters), x)
-            return pull(grad)[0]  # type: ignore[no-any-return]
+        def gradient(grad: Tensor, x: Tensor) -> Any:
+            pull = torch.func.vjp(lambda x: _composite(x, index, *ctx.parameters), x)[1]
+            return pull(grad)[0]
 
-        _, pull = torch.func.vjp(gradient, grad.double(), x.double())
+        pull = torch.func.vjp(gradient, grad.double(), x.double())[1]
         grad_grad, grad_x = pull(grad_dx.double())
         return None, grad_grad.to(dtype), grad_x.to(dtype), None, None, None, None, None, None
+
+
+def _apply(function: Any, *arguments: Any) -> Any:
+    with enable_single_level_autograd_function():
+        return function.apply(*arguments)
 
 
 def _autograd_forward_stats(
@@ -187,8 +192,7 @@ def _autograd_forward_stats(
     keys = keys & torch._C._after_autograd_keyset
     arguments = (keys, x, kernel_size, padding, scope, floor)
     if torch.is_grad_enabled() and x.requires_grad:
-        with enable_single_level_autograd_function():
-            return _ForwardStats.apply(*arguments)
+        return _apply(_ForwardStats, *arguments)
     return _below(_forward_stats, *arguments)
 
 
@@ -206,8 +210,7 @@ def _autograd_backward(
     keys = keys & torch._C._after_autograd_keyset
     arguments = (keys, grad, x, peak, index, kernel_size, padding, scope, floor)
     if torch.is_grad_enabled() and (grad.requires_grad or x.requires_grad):
-        with enable_single_level_autograd_function():
-            return _Backward.apply(*arguments)
+        return _apply(_Backward, *arguments)
     return _below(_backward, *arguments)
 
 

@@ -16,10 +16,10 @@ _PIL_MODES = {"1": "L", "LA": "L", "La": "L"}
 class NeuRN(nn.Module):
     """NeuRN of one image or batch, as a transform in the style of torchvision's v2.
 
-    Takes a PIL image, a uint8 or floating array of shape (H, W) or (H, W, C), or a uint8 or floating
-    tensor of shape (C, H, W) or (N, C, H, W). Floating tensors keep their dtype; everything else
-    gives a float32 tensor (C, H, W). Scaling to [0, 1] beforehand is not needed: NeuRN does not
-    depend on it. Picklable.
+    Takes a PIL image, a uint8 or floating array of shape (H, W) or (H, W, C), or a uint8 or
+    floating tensor of shape (C, H, W) or (N, C, H, W). Floating tensors keep their dtype;
+    everything else gives a float32 tensor (C, H, W). Scaling to [0, 1] beforehand is not needed:
+    NeuRN does not depend on it. Picklable.
 
     Parameters
     ----------
@@ -68,9 +68,11 @@ def as_tensor(image: Any) -> Tensor:
         if image.dtype == np.uint8 or np.issubdtype(image.dtype, np.floating):
             tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
             return tensor[None] if tensor.dim() == 2 else tensor.movedim(2, 0)
-    kind = f"an array of {image.dtype}, shape {image.shape}" if isinstance(
-        image, np.ndarray
-    ) else type(image).__name__
+    kind = (
+        f"an array of {image.dtype}, shape {image.shape}"
+        if isinstance(image, np.ndarray)
+        else type(image).__name__
+    )
     raise TypeError(
         "image must be a PIL image, a uint8 or floating array (H, W) or (H, W, C), or a tensor, "
         f"got {kind}"

@@ -24,6 +24,12 @@ inline void visit_through_padding(int64_t u, int64_t size, int64_t k, Padding pa
   }
 }
 
+// Whether there are any.
+inline bool sees_padding(int64_t u, int64_t size, int64_t k, Padding padding) {
+  return (padding == Padding::reflect || padding == Padding::replicate) &&
+         (u <= k / 2 || size - 1 - u <= k / 2);
+}
+
 // The first window, in windows of the axis, that sees source position 0.
 inline int64_t first_window(int64_t k, Padding padding) {
   return padding == Padding::circular ? 0 : padding == Padding::valid ? 1 - k : -(k / 2);
@@ -70,8 +76,8 @@ class BackwardSweep {
   }
 
   // Rows of tiles [from, to) of dx. scales[channel] = 1 / D; row_sums[channel * out_height + row],
-  // of the rows of the same tiles, takes sum grad k sigma where not null. False: some M is out of F's
-  // range.
+  // of the rows of the same tiles, takes sum grad k sigma where not null. False: some M is out of
+  // F's range.
   bool run(const Array& grad, const Array& x, const Array& dx, int64_t unit, int64_t from,
            int64_t to, const F* scales, double* row_sums, const Share* shares, int64_t count) {
     const int64_t block = unit % blocks_.count, sample = unit / blocks_.count;
@@ -130,24 +136,39 @@ class BackwardSweep {
     F* b = spread_b_.data() + lead_ * step_ * N;
     const F* gradient = grad_transposed_.data();
     const int64_t step = step_;
-    moments_.template tile<true>(x_, p_.rows, p_.columns, tile * N, origin_.data(), [](int64_t) {},
-                                 [&](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) {
-                                   const int64_t at = (m * step + c) * N;
-                                   const Vec<F> root = square_root<F>(squares);
-                                   const Vec<F> ratio =
-                                       load(gradient + at) * scales_[c] / (root * k);
-                                   const Vec<F> weight = squares == zero ? zero : ratio;
-                                   store(a + at, weight);
-                                   store(b + at, weight * (sum * inverse));
-                                   // The gradient's place now takes grad k sigma.
-                                   store(grad_transposed_.data() + at, load(gradient + at) * root);
-                                 });
+    moments_.template tile<true>(
+        x_, p_.rows, p_.columns, tile * N, origin_.data(), hint_for(grad, tile),
+        [&](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) {
+          const int64_t at = (m * step + c) * N;
+          const Vec<F> root = square_root<F>(squares);
+          const Vec<F> ratio = load(gradient + at) * scales_[c] / (root * k);
+          const Vec<F> weight = squares == zero ? zero : ratio;
+          store(a + at, weight);
+          store(b + at, weight * (sum * inverse));
+          // The gradient's place now takes grad k sigma.
+          store(grad_transposed_.data() + at, load(gradient + at) * root);
+        });
     if (row_sums_ != nullptr) add_row_sums(tile);
     for (int64_t c = 0; c < step_; ++c) {
       sum_columns(spread_a_.data(), spread_b_.data(), c);
     }
     to_rows(gathered_a_.data(), rows_a_.data(), tile);
     to_rows(gathered_b_.data(), rows_b_.data(), tile);
+  }
+
+  // Prefetches the rows of x and grad that the next tile reads.
+  auto hint_for(const Array& grad, int64_t tile) const {
+    const int64_t x_row = (tile + 1) * N + p_.k - 1 - p_.rows.lead, grad_row = (tile + 1) * N;
+    const T* x = x_.origin + window_from_ * x_.column_stride;
+    const T* g = grad_data_ + window_from_ * grad.w;
+    return [this, x, g, x_row, grad_row, &grad](int64_t at) {
+      for (int64_t t = 0; t < N; ++t) {
+        const int64_t i = x_row + t < p_.height ? x_row + t : p_.height - 1;
+        const int64_t o = grad_row + t < p_.out_height ? grad_row + t : p_.out_height - 1;
+        __builtin_prefetch(x + i * x_.row_stride + at, 0, 2);
+        __builtin_prefetch(g + o * grad.h + at, 0, 2);
+      }
+    };
   }
 
   void read_gradient(const Array& grad, int64_t tile, int64_t windows) {
@@ -240,6 +261,7 @@ class BackwardSweep {
     }
     const int64_t offset = lead_ - window_from_;
     for (int64_t m = 0; m < count_; ++m) {
+      if (!sees_padding(first_ + m, p_.width, k, p_.padding)) continue;
       visit_through_padding(first_ + m, p_.width, k, p_.padding, [&](int64_t p, int64_t times) {
         const int64_t at = (p + offset) * stride;
         F* target_a = out_a + m * stride;
@@ -283,6 +305,10 @@ class BackwardSweep {
   void gather_group(int64_t u, int64_t t0, int64_t count, T* out, const Array& dx) {
     const int64_t k = p_.k, elements = count_ * step_;
     for (int64_t x = 0; x < elements; x += N) {
+      // Rows are written at the end of the group; asking early hides the wait for them.
+      for (int64_t i = 0; i < count; ++i) {
+        __builtin_prefetch(out + (u + i) * dx.h + first_ * dx.w + x, 1, 2);
+      }
       Vec<F> common_a{}, common_b{};
       for (int64_t t = t0 + group - 1; t < t0 + k; ++t) {
         common_a += load(pointers_a_[t] + x);
@@ -301,10 +327,12 @@ class BackwardSweep {
           a += load(pointers_a_[t] + x);
           b += load(pointers_b_[t] + x);
         }
-        visit_through_padding(u + i, p_.height, k, p_.padding, [&](int64_t p, int64_t times) {
-          a += load(rows_a_.data() + p % slots_ * pitch_ + x) * F(times);
-          b += load(rows_b_.data() + p % slots_ * pitch_ + x) * F(times);
-        });
+        if (sees_padding(u + i, p_.height, k, p_.padding)) {
+          visit_through_padding(u + i, p_.height, k, p_.padding, [&](int64_t p, int64_t times) {
+            a += load(rows_a_.data() + p % slots_ * pitch_ + x) * F(times);
+            b += load(rows_b_.data() + p % slots_ * pitch_ + x) * F(times);
+          });
+        }
         store(gathered_a_.data() + i * pitch_ + x, a);
         store(gathered_b_.data() + i * pitch_ + x, b);
       }
@@ -436,10 +464,9 @@ class Backward {
         scales[c] = static_cast<F>(call.scale(plane + c));
       }
       if (to > call.p_.height) to = call.p_.height;
-      return sweep.run(call.grad_, call.x_, call.dx_, unit, from / N, (to + N - 1) / N,
-                       scales.data(),
-                       row_sums == nullptr ? nullptr : row_sums + plane * call.p_.out_height,
-                       shares, count);
+      return sweep.run(
+          call.grad_, call.x_, call.dx_, unit, from / N, (to + N - 1) / N, scales.data(),
+          row_sums == nullptr ? nullptr : row_sums + plane * call.p_.out_height, shares, count);
     }
   };
 
@@ -511,6 +538,19 @@ class Backward {
     if (count > 0 && from < to) worker.run(unit, from, to, nullptr, shares, count);
   }
 
+  // How often each of k source positions comes, told at the first of them (0 at the others).
+  void count_times(const int64_t* source, int64_t* times) const {
+    for (int64_t i = 0; i < p_.k; ++i) {
+      times[i] = 1;
+      for (int64_t before = 0; before < i; ++before) {
+        if (source[before] != source[i] || times[before] == 0) continue;
+        ++times[before];
+        times[i] = 0;
+        break;
+      }
+    }
+  }
+
   void add_peak(const Peak& found) const {
     const int64_t margin = backward_margin(p_.k, p_.padding);
     const int64_t row = found.row + margin, column = found.column + margin;
@@ -518,21 +558,16 @@ class Backward {
     const T* x = static_cast<const T*>(x_.data) + sample * x_.n + channel * x_.c;
     T* dx = static_cast<T*>(dx_.data) + sample * dx_.n + channel * dx_.c;
     // A pixel that padding shows several times is visited once: visit(row, column, times).
-    auto times_of = [&](const int64_t* source, int64_t from, int64_t at) {
-      int64_t times = 0;
-      for (int64_t i = from; i < from + p_.k; ++i) {
-        if (source[i] != source[at]) continue;
-        if (i < at) return int64_t(0);
-        ++times;
-      }
-      return times;
-    };
+    Scratch<int64_t> row_times(p_.k), column_times(p_.k);
+    count_times(p_.rows.source + row, row_times.data());
+    count_times(p_.columns.source + column, column_times.data());
     auto each = [&](auto&& visit) {
-      for (int64_t i = row; i < row + p_.k; ++i) {
-        const int64_t across = times_of(p_.rows.source, row, i);
-        for (int64_t j = column; across > 0 && j < column + p_.k; ++j) {
-          const int64_t times = across * times_of(p_.columns.source, column, j);
-          if (times > 0) visit(p_.rows.source[i], p_.columns.source[j], double(times));
+      for (int64_t i = 0; i < p_.k; ++i) {
+        for (int64_t j = 0; row_times[i] > 0 && j < p_.k; ++j) {
+          const int64_t times = row_times[i] * column_times[j];
+          if (times > 0) {
+            visit(p_.rows.source[row + i], p_.columns.source[column + j], double(times));
+          }
         }
       }
     };

@@ -2,69 +2,10 @@
 // place of sigma until the last step: y = sqrt(M * factor).
 #pragma once
 
-#include "blocks.h"
+#include "output.h"
+#include "rows.h"
 
 namespace neurn::NEURN_ISA {
-
-// sqrt(v * factor); v >= 0 or NaN.
-template <class F>
-inline Vec<F> scaled_root(Vec<F> v, Vec<F> factor) {
-  return square_root<F>(v * factor);
-}
-
-#if defined(__AVX512F__)
-// The square-root unit is slower than memory: an estimate and one Newton step, to the last bit or
-// so.
-template <>
-inline Vec<float> scaled_root<float>(Vec<float> v, Vec<float> factor) {
-  const __m512 square = v * factor;
-  const __m512 estimate = _mm512_rsqrt14_ps(square);
-  const __m512 root = square * estimate;
-  const __m512 refined =
-      _mm512_fmadd_ps(estimate * _mm512_set1_ps(0.5f), _mm512_fnmadd_ps(root, root, square), root);
-  return _mm512_mask_mov_ps(refined, _mm512_cmp_ps_mask(square, _mm512_setzero_ps(), _CMP_EQ_OQ),
-                            _mm512_setzero_ps());
-}
-#endif
-
-// The factor that turns M into y^2, chosen so that the maximum becomes exactly 1 when floor is 0.
-template <class F>
-inline F output_factor(double peak, int64_t k, double floor) {
-  if (peak == 0) return F(0);
-  const double root = __builtin_sqrt(peak) + double(k) * floor;
-  F factor = static_cast<F>(floor == 0 ? 1 / peak : 1 / (root * root));
-  if (floor == 0 && static_cast<F>(peak) * factor < F(1)) {
-    factor = __builtin_bit_cast(F, static_cast<typename Simd<F>::Word>(
-                                       __builtin_bit_cast(typename Simd<F>::Word, factor) + 1));
-  }
-  return factor;
-}
-
-// The largest M of a tile. As bit patterns, non-negative floats are ordered like unsigned integers,
-// and NaN is above everything.
-template <class F>
-inline F largest(Bits<F> top) {
-  using Word = typename Simd<F>::Word;
-  struct Lanes {
-    Word at[Simd<F>::lanes];
-  };
-  const Lanes lanes = __builtin_bit_cast(Lanes, top);
-  Word word = 0;
-  for (const Word lane : lanes.at) word = lane > word ? lane : word;
-  return __builtin_bit_cast(F, word);
-}
-
-// Lanes that are rows of the image, in a tile of which `rows` are.
-template <class F>
-inline Bits<F> row_mask(int64_t rows) {
-  constexpr int N = Simd<F>::lanes;
-  typename Simd<F>::Word lane[N];
-  for (int i = 0; i < N; ++i) lane[i] = i;
-  Bits<F> lanes;
-  memcpy(&lanes, lane, sizeof lanes);
-  const int64_t count = rows < N ? rows : N;
-  return (Bits<F>)(lanes < (Bits<F>{} + static_cast<typename Simd<F>::Word>(count)));
-}
 
 // Sweeps the tiles of one block, in one thread.
 template <class T, class F>
@@ -149,9 +90,10 @@ class Sweep {
       hint.x[t] = pixels_.origin + row * pixels_.row_stride + first * pixels_.column_stride;
       int64_t out = tile * N + t;
       out = out < p_.out_height ? out : p_.out_height - 1;
-      hint.y[t] = y == nullptr ? const_cast<T*>(hint.x[t])
-                               : static_cast<T*>(y->data) + unit / blocks_.count * y->n +
-                                     blocks_.first_channel(block) * y->c + out * y->h + first * y->w;
+      hint.y[t] = y == nullptr
+                      ? const_cast<T*>(hint.x[t])
+                      : static_cast<T*>(y->data) + unit / blocks_.count * y->n +
+                            blocks_.first_channel(block) * y->c + out * y->h + first * y->w;
     }
     return hint;
   }
@@ -248,10 +190,10 @@ class Sweep {
   Hint hint_;
 };
 
-template <class T, class F>
+template <class T, class F, class S = Sweep<T, F>>
 class Forward {
  public:
-  using Worker = Sweep<T, F>;
+  using Worker = S;
   static constexpr int64_t N = Simd<F>::lanes;
   // M is kept in y between the passes where y can hold it, else it is computed twice.
   static constexpr bool stored = Same<T, F>::value;
@@ -270,7 +212,7 @@ class Forward {
   // All planes that share a maximum (by channel: one block of them). False: some M is out of F's
   // range, and nothing that was written counts.
   // With a pool of one thread, `worker` does it all, and its memory serves many groups.
-  bool group(int64_t g, const Parallel& pool, Sweep<T, F>* worker) {
+  bool group(int64_t g, const Parallel& pool, S* worker) {
     const Units units = members(g);
     const int64_t width = blocks_.width, entries = units.count * width;
     Scratch<F> tops(entries * tiles_), factors(entries);
@@ -327,12 +269,12 @@ class Forward {
   }
   static bool holds(double) { return true; }
 
-  bool sweep(const Units& units, const Parallel& pool, Sweep<T, F>* worker, const Array* y, F* tops,
+  bool sweep(const Units& units, const Parallel& pool, S* worker, const Array* y, F* tops,
              const F* factors, bool raw) {
     bool exact = true;
     const int64_t parts = pool.threads <= 1 ? 1 : (tiles_ + 3) / 4;
     const int64_t tiles = (tiles_ + parts - 1) / parts, width = blocks_.width;
-    auto jobs = [&](Sweep<T, F>& one, int64_t begin, int64_t end) {
+    auto jobs = [&](S& one, int64_t begin, int64_t end) {
       for (int64_t job = begin; job < end; ++job) {
         const int64_t unit = job / parts, from = job % parts * tiles;
         const int64_t to = from + tiles < tiles_ ? from + tiles : tiles_;
@@ -348,7 +290,7 @@ class Forward {
       return exact || !Same<F, float>::value;
     }
     parallel(pool, units.count * parts, [&](int64_t begin, int64_t end) {
-      Sweep<T, F> own(p_, blocks_);
+      S own(p_, blocks_);
       jobs(own, begin, end);
     });
     // There is nothing wider than double: what it cannot hold is as good as it gets.
@@ -397,8 +339,7 @@ class Forward {
 
   bool locate(int64_t unit, const Place& place, int64_t* row, int64_t* column) {
     if constexpr (!stored) {
-      return Sweep<T, F>(p_, blocks_)
-          .locate(x_, unit, place.tile, place.channel, place.value, row, column);
+      return S(p_, blocks_).locate(x_, unit, place.tile, place.channel, place.value, row, column);
     } else {
       const int64_t channel = blocks_.first_channel(unit % blocks_.count) + place.channel;
       const F* plane =
@@ -486,12 +427,14 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
                     const Parallel& pool) {
   Forward<T, double> wide(p, x, y, peaks);
   if constexpr (!Same<T, double>::value) {
-    if (p.k <= 31) {
-      Forward<T, float> narrow(p, x, y, peaks);
+    auto run = [&](auto&& narrow) {
       run_groups(p, narrow, pool,
                  [&](int64_t g, const Parallel& inner) { wide.group(g, inner, nullptr); });
-      return;
-    }
+    };
+    if (p.k == 3) return run(Forward<T, float, RowSweep<T, float, 3>>(p, x, y, peaks));
+    if (p.k == 5) return run(Forward<T, float, RowSweep<T, float, 5>>(p, x, y, peaks));
+    if (p.k == 7) return run(Forward<T, float, RowSweep<T, float, 7>>(p, x, y, peaks));
+    if (p.k <= 31) return run(Forward<T, float>(p, x, y, peaks));
   }
   run_groups(p, wide, pool, [](int64_t, const Parallel&) {});
 }

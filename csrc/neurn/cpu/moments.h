@@ -108,8 +108,8 @@ class Moments {
   // k^2 times the variance, `sum` the patch's sum of x - origin (only WithSum). Rows past the axis
   // repeat its last one.
   //
-  // hint(x) runs between the vector columns x of the vertical half: the place to ask for memory that
-  // is needed next while the arithmetic goes on.
+  // hint(x) runs between the vector columns x of the vertical half: the place to ask for memory
+  // that is needed next while the arithmetic goes on.
   template <bool WithSum, class T, class Hint, class Emit>
   void tile(const Pixels<T>& pixels, const Axis& rows, const Axis& columns, int64_t o,
             const F* origin, Hint&& hint, Emit&& emit) {

@@ -96,7 +96,7 @@ inline bool lost_digits() { return std::fetestexcept(FE_OVERFLOW | FE_UNDERFLOW)
 
 // Transposes a square block held in `lanes` vectors: a network of log2(lanes) perfect shuffles.
 template <class F>
-inline void transpose(Vec<F>* block) {
+[[gnu::always_inline]] inline void transpose(Vec<F>* block) {
   constexpr int n = Simd<F>::lanes;
   Mask<F> low, high;
   for (int i = 0; i < n; ++i) {

@@ -124,7 +124,7 @@ def fit(
             for batch in torch.split(order, config.batch_size):
                 optimizer.zero_grad()
                 loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
             accuracy = float(np.mean(predict(model, validation.images) == validation.labels))
             if accuracy >= best_accuracy:
