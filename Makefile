@@ -8,18 +8,24 @@ CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test native lint format bench clean
+.PHONY: demo test native arm64 lint format bench clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
 
+# One thread: tests are small, and those about threads ask for more.
 test: $(VENV)/built  ## every test of the package
-	python -m pytest --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 python -m pytest --durations=10 --cov --cov-report=term --cov-fail-under=90
 
 native: $(VENV)/locked  ## the kernels' own test, under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/native -G Ninja -DNEURN_BUILD_TESTS=ON -DNEURN_SANITIZE=ON -DNEURN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure
+
+arm64:  ## the kernels and their test, cross-compiled
+	aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+	  -DNEURN_ISA=baseline -DNEURN_VECTOR_BYTES=16 -Icsrc -o /dev/null \
+	  csrc/neurn/cpu/kernels.cpp csrc/neurn/dispatch.cpp csrc/neurn/check.cpp tests/native/test_kernels.cpp
 
 lint: $(VENV)/built
 	ruff check .
@@ -33,7 +39,7 @@ format: $(VENV)/built
 	clang-format -i $(CPP)
 
 bench: $(VENV)/built  ## figures of bench/README.md, measured anew
-	python -m pytest bench -q
+	python -m pytest bench -q --write-table
 
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)

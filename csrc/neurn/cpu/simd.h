@@ -68,7 +68,7 @@ inline Vec<F> broadcast(F value) {
 
 template <class F>
 inline Vec<F> square_root(Vec<F> v) {
-  Vec<F> out;
+  Vec<F> out = v;
   for (int i = 0; i < Simd<F>::lanes; ++i) {
     out[i] = sizeof(F) == 4 ? __builtin_sqrtf(v[i]) : __builtin_sqrt(v[i]);
   }
