@@ -7,6 +7,7 @@ places, and `neurn::backward` is its gradient. Kernels are native; see csrc/neur
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def argument_error(kernel_size: int, padding: str, scope: str, floor: float) -> str | None:
     """Return the sentence for wrong parameters, or None. The native library says the same."""
-    if kernel_size < 1 or kernel_size % 2 == 0:
+    if not isinstance(kernel_size, Integral) or kernel_size < 1 or kernel_size % 2 == 0:
         return f"kernel_size must be an odd integer >= 1, got {kernel_size}"
     if padding not in PADDINGS:
         return f"padding must be one of {', '.join(map(repr, PADDINGS))}, got {padding!r}"
