@@ -32,7 +32,8 @@ def neurn(
     x : Tensor, shape (C, H, W) or (N, C, H, W)
         float16, bfloat16, float32 or float64; any strides, without a copy.
     kernel_size : int
-        Odd, >= 1. With 1 there is no deviation: zeros. Cost does not depend on it up to 31.
+        Odd, >= 1. With 1 there is no deviation: zeros. 3, 5 and 7 are fastest;
+        from 9 to 31 the cost hardly changes.
     padding : {"reflect", "replicate", "circular", "zeros", "valid"}
         What surrounds the image; "valid": nothing, and the result is (H - k + 1, W - k + 1).
         "zeros" draws a frame that is not in the image.
