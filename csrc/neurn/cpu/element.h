@@ -93,12 +93,23 @@ struct Same<T, T> {
   static constexpr bool value = true;
 };
 
+template <class F>
+inline void copy_dense(const F* in, int64_t count, F* out) {
+  constexpr int64_t N = Simd<F>::lanes;
+  if (count < N) {
+    for (int64_t i = 0; i < count; ++i) out[i] = in[i];
+    return;
+  }
+  for (int64_t i = 0; i + N < count; i += N) store(out + i, load(in + i));
+  store(out + count - N, load(in + count - N));
+}
+
 // out[i] = in[i * stride]
 template <class T, class F>
 inline void read_run(const T* in, int64_t stride, int64_t count, F* out) {
   if (stride == 1) {
     if constexpr (Same<T, F>::value) {
-      memcpy(out, in, count * sizeof(F));
+      copy_dense(in, count, out);
     } else {
       int64_t i = 0;
 #if defined(__F16C__)
@@ -121,7 +132,7 @@ template <class T, class F>
 inline void write_run(const F* in, int64_t stride, int64_t count, T* out) {
   if (stride == 1) {
     if constexpr (Same<T, F>::value) {
-      memcpy(out, in, count * sizeof(F));
+      copy_dense(in, count, out);
     } else {
       int64_t i = 0;
 #if defined(__F16C__)

@@ -193,7 +193,6 @@ class Sweep {
 template <class T, class F, class S = Sweep<T, F>>
 class Forward {
  public:
-  using Worker = S;
   static constexpr int64_t N = Simd<F>::lanes;
   // M is kept in y between the passes where y can hold it, else it is computed twice.
   static constexpr bool stored = Same<T, F>::value;
@@ -201,26 +200,34 @@ class Forward {
   Forward(const Problem& p, const Array& x, const Array& y, const Peaks& peaks)
       : p_(p), x_(x), y_(y), peaks_(peaks), blocks_(p, x, y), tiles_((p.out_height + N - 1) / N) {}
 
-  const Blocks& blocks() const { return blocks_; }
-
   int64_t groups() const {
     return p_.scope == Scope::image   ? p_.samples
            : p_.scope == Scope::batch ? 1
                                       : p_.samples * blocks_.count;
   }
 
+  // What one thread needs for any number of groups.
+  struct Worker {
+    S sweep;
+    Scratch<F> tops, factors;
+
+    explicit Worker(const Forward& f)
+        : sweep(f.p_, f.blocks_),
+          tops(f.members(0).count * f.blocks_.width * f.tiles_),
+          factors(f.members(0).count * f.blocks_.width) {}
+  };
+
   // All planes that share a maximum (by channel: one block of them). False: some M is out of F's
   // range, and nothing that was written counts.
-  // With a pool of one thread, `worker` does it all, and its memory serves many groups.
-  bool group(int64_t g, const Parallel& pool, S* worker) {
+  bool group(int64_t g, const Parallel& pool, Worker& worker) {
     const Units units = members(g);
     const int64_t width = blocks_.width, entries = units.count * width;
-    Scratch<F> tops(entries * tiles_), factors(entries);
+    Scratch<F>&tops = worker.tops, &factors = worker.factors;
     const bool normalized = p_.scope != Scope::none;
     for (int64_t i = 0; i < entries; ++i) factors[i] = static_cast<F>(1 / (double(p_.k) * p_.k));
 
     const Array* y = stored || !normalized ? &y_ : nullptr;
-    if (!sweep(units, pool, worker, y, tops.data(), factors.data(), normalized)) return false;
+    if (!sweep(units, pool, worker.sweep, y, tops.data(), factors.data(), normalized)) return false;
     if (!normalized) return true;
 
     const bool by_channel = p_.scope == Scope::channel;
@@ -237,7 +244,7 @@ class Forward {
     if constexpr (stored) {
       rescale(units, pool, factors.data());
     } else {
-      sweep(units, pool, worker, &y_, nullptr, factors.data(), false);
+      sweep(units, pool, worker.sweep, &y_, nullptr, factors.data(), false);
     }
     return true;
   }
@@ -269,7 +276,7 @@ class Forward {
   }
   static bool holds(double) { return true; }
 
-  bool sweep(const Units& units, const Parallel& pool, S* worker, const Array* y, F* tops,
+  bool sweep(const Units& units, const Parallel& pool, S& alone, const Array* y, F* tops,
              const F* factors, bool raw) {
     bool exact = true;
     const int64_t parts = pool.threads <= 1 ? 1 : (tiles_ + 3) / 4;
@@ -285,8 +292,8 @@ class Forward {
         }
       }
     };
-    if (worker != nullptr) {
-      jobs(*worker, 0, units.count * parts);
+    if (pool.threads <= 1) {
+      jobs(alone, 0, units.count * parts);
       return exact || !Same<F, float>::value;
     }
     parallel(pool, units.count * parts, [&](int64_t begin, int64_t end) {
@@ -348,7 +355,14 @@ class Forward {
       const int64_t end = below < p_.out_height ? below : p_.out_height;
       for (*row = place.tile * N; *row < end; ++*row) {
         const F* values = plane + *row * y_.h;
-        for (*column = 0; *column < p_.out_width; ++*column) {
+        *column = 0;
+        if (y_.w == 1) {
+          const Vec<F> wanted = broadcast(place.value);
+          while (*column + N <= p_.out_width && !any(load(values + *column) == wanted)) {
+            *column += N;
+          }
+        }
+        for (; *column < p_.out_width; ++*column) {
           if (values[*column * y_.w] == place.value) return true;
         }
       }
@@ -404,20 +418,21 @@ class Forward {
 // Groups side by side while there are enough of them, else one after the other in parallel parts.
 // `fallback(g, pool)` does the groups that `first` cannot.
 template <class First, class Fallback>
-inline void run_groups(const Problem& p, First& first, const Parallel& pool, Fallback&& fallback) {
+inline void run_groups(First& first, const Parallel& pool, Fallback&& fallback) {
   const int64_t groups = first.groups();
   if (groups >= 2 * pool.threads) {
     parallel(pool, groups, [&](int64_t begin, int64_t end) {
       const Parallel alone{1, nullptr};
-      typename First::Worker worker(p, first.blocks());
+      typename First::Worker worker(first);
       for (int64_t g = begin; g < end; ++g) {
-        if (!first.group(g, alone, &worker)) fallback(g, alone);
+        if (!first.group(g, alone, worker)) fallback(g, alone);
       }
     });
     return;
   }
+  typename First::Worker worker(first);
   for (int64_t g = 0; g < groups; ++g) {
-    if (!first.group(g, pool, nullptr)) fallback(g, pool);
+    if (!first.group(g, pool, worker)) fallback(g, pool);
   }
 }
 
@@ -428,15 +443,17 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
   Forward<T, double> wide(p, x, y, peaks);
   if constexpr (!Same<T, double>::value) {
     auto run = [&](auto&& narrow) {
-      run_groups(p, narrow, pool,
-                 [&](int64_t g, const Parallel& inner) { wide.group(g, inner, nullptr); });
+      run_groups(narrow, pool, [&](int64_t g, const Parallel& inner) {
+        typename Forward<T, double>::Worker worker(wide);
+        wide.group(g, inner, worker);
+      });
     };
     if (p.k == 3) return run(Forward<T, float, RowSweep<T, float, 3>>(p, x, y, peaks));
     if (p.k == 5) return run(Forward<T, float, RowSweep<T, float, 5>>(p, x, y, peaks));
     if (p.k == 7) return run(Forward<T, float, RowSweep<T, float, 7>>(p, x, y, peaks));
     if (p.k <= 31) return run(Forward<T, float>(p, x, y, peaks));
   }
-  run_groups(p, wide, pool, [](int64_t, const Parallel&) {});
+  run_groups(wide, pool, [](int64_t, const Parallel&) {});
 }
 
 }  // namespace neurn::NEURN_ISA

@@ -1,5 +1,6 @@
 // Compiled once per instruction set (NEURN_ISA, NEURN_VECTOR_BYTES).
 #include "backward.h"
+#include "forward.h"
 
 namespace neurn::NEURN_ISA {
 namespace {

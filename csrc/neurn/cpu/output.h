@@ -26,6 +26,28 @@ inline Vec<float> scaled_root<float>(Vec<float> v, Vec<float> factor) {
 }
 #endif
 
+template <class F>
+struct Roots {
+  Vec<F> root, inverse;  // inverse: 0 where the root is
+};
+
+template <class F>
+inline Roots<F> roots_of(Vec<F> v) {
+  const Vec<F> zero{}, root = square_root<F>(v), inverse = F(1) / root;
+  return {root, v == zero ? zero : inverse};
+}
+
+#if defined(__AVX512F__)
+template <>
+inline Roots<float> roots_of<float>(Vec<float> v) {
+  const __mmask16 some = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  const __m512 estimate = _mm512_maskz_rsqrt14_ps(some, v);
+  const __m512 error = _mm512_fnmadd_ps(v * estimate, estimate, _mm512_set1_ps(1));
+  const __m512 inverse = _mm512_fmadd_ps(estimate * _mm512_set1_ps(0.5f), error, estimate);
+  return {v * inverse, inverse};
+}
+#endif
+
 // The factor that turns M into y^2, chosen so that the maximum becomes exactly 1 when floor is 0.
 template <class F>
 inline F output_factor(double peak, int64_t k, double floor) {

@@ -1,9 +1,7 @@
-// Forward sweep for small patches, row by row: the sums of Moments without its transpositions,
-// every difference taken to the pixel (and the row) in the middle of the window. Its work grows
-// with K.
+// Forward sweep for small patches, in row order.
 #pragma once
 
-#include "output.h"
+#include "row_moments.h"
 
 namespace neurn::NEURN_ISA {
 
@@ -11,53 +9,50 @@ template <class T, class F, int K>
 class RowSweep {
  public:
   static constexpr int64_t N = Simd<F>::lanes;
-  // Rows are read this far ahead: loads across what was just stored would wait for it.
-  static constexpr int64_t read_ahead = 2;
-  static constexpr int64_t rows_kept = 4;
+  static constexpr int R = RowMoments<T, F, K>::R;
+  static_assert(N % R == 0);
 
   RowSweep(const Problem& p, const Blocks& blocks)
       : p_(p),
         blocks_(blocks),
         windows_(row_strip(p.out_width, blocks.width)),
-        pitch_(Moments<F>::round_up((windows_ + K - 1) * blocks.width, N) + K * blocks.width + N),
-        pixels_(rows_kept * pitch_),
-        sums_(K * pitch_),
-        within_(K * pitch_),
-        steps_(K * pitch_),
-        result_(pitch_),
-        tops_(pitch_) {
-    // What is never read must not be a number out of range either.
-    pixels_.zero();
-    sums_.zero();
-    within_.zero();
-    steps_.zero();
-  }
+        pitch_(Moments<F>::round_up(windows_ * blocks.width, N)),
+        moments_(p.rows, p.columns, blocks.width, windows_),
+        result_(R * pitch_),
+        tops_(pitch_) {}
 
   // As Sweep::run.
   bool run(const Array& x, const Array* y, int64_t unit, int64_t from, int64_t to, F* tops,
            const F* factors, bool raw) {
     const int64_t step = select(x, unit), width = blocks_.width, block = unit % blocks_.count;
     bool exact = true;
+    clear_lost_digits();
     for (int64_t first = 0; first < p_.out_width; first += windows_) {
       begin_strip(step, first, from * N);
       T* target = y == nullptr ? nullptr
                                : static_cast<T*>(y->data) + unit / blocks_.count * y->n +
                                      blocks_.first_channel(block) * y->c + first * y->w;
-      const bool direct = y != nullptr && Same<T, F>::value && raw && y->w == step;
+      const bool direct =
+          y != nullptr && Same<T, F>::value && raw && y->w == step && elements_ >= N;
       for (int64_t tile = from; tile < to; ++tile) {
         const int64_t end = (tile + 1) * N < p_.out_height ? (tile + 1) * N : p_.out_height;
         if (tops != nullptr) tops_.zero();
-        clear_lost_digits();
-        for (int64_t o = tile * N; o < end; ++o) {
-          F* out = direct ? reinterpret_cast<F*>(target + o * y->h) : result_.data();
-          const T* ahead = x_ahead(o);
-          const T* written = target == nullptr ? ahead : target + next_row(o) * y->h;
-          compute(o, out, ahead, written);
-          exact = exact && !lost_digits();
-          if (target != nullptr && !direct) {
-            write(target + o * y->h, *y, factors, raw);
-            clear_lost_digits();
+        for (int64_t o = tile * N; o < end; o += R) {
+          const int64_t count = end - o < R ? end - o : R;
+          const bool in_place = direct && count == R;
+          F* out = in_place ? reinterpret_cast<F*>(target + o * y->h) : result_.data();
+          if (count == R) {
+            compute<true>(out, in_place ? y->h : pitch_, count);
+          } else {
+            compute<false>(out, pitch_, count);
           }
+          if (target == nullptr || in_place) continue;
+          // Narrowing may lose digits too, and that is as it should be.
+          exact = exact && !lost_digits();
+          for (int64_t r = 0; r < count; ++r) {
+            write(out + r * pitch_, target + (o + r) * y->h, *y, factors, raw);
+          }
+          clear_lost_digits();
         }
         for (int64_t c = 0; tops != nullptr && c < step; ++c) {
           F& top = tops[tile * width + c];
@@ -66,7 +61,7 @@ class RowSweep {
         }
       }
     }
-    return exact;
+    return exact && !lost_digits();
   }
 
   // As Sweep::locate.
@@ -77,12 +72,14 @@ class RowSweep {
     *row = p_.out_height;
     for (int64_t first = 0; first < p_.out_width; first += windows_) {
       begin_strip(step, first, tile * N);
-      for (int64_t o = tile * N; o < end && o < *row; ++o) {
-        compute(o, result_.data(), x_ahead(o), x_ahead(o));
-        for (int64_t m = 0; m < count_ && o < *row; ++m) {
-          if (result_[m * step + c] != value) continue;
-          *row = o;
-          *column = first + m;
+      for (int64_t o = tile * N; o < end && o < *row; o += R) {
+        compute<false>(result_.data(), pitch_, 0);
+        for (int64_t r = 0; r < R && o + r < end && o + r < *row; ++r) {
+          for (int64_t m = 0; m < count_ && o + r < *row; ++m) {
+            if (result_[r * pitch_ + m * step + c] != value) continue;
+            *row = o + r;
+            *column = first + m;
+          }
         }
       }
     }
@@ -104,101 +101,36 @@ class RowSweep {
 
   void begin_strip(int64_t step, int64_t first, int64_t row) {
     step_ = step;
-    first_ = first;
     count_ = p_.out_width - first < windows_ ? p_.out_width - first : windows_;
-    next_ = loaded_ = row;
+    elements_ = count_ * step;
+    moments_.start(x_, step, first, count_, row, nullptr);
   }
 
-  int64_t next_row(int64_t o) const { return o + 4 < p_.out_height ? o + 4 : p_.out_height - 1; }
-
-  // A row that will be read soon, to be prefetched.
-  const T* x_ahead(int64_t o) const {
-    const int64_t row = next_row(o) + K - 1 < p_.height ? next_row(o) + K - 1 : p_.height - 1;
-    return x_.origin + row * x_.row_stride + first_ * x_.column_stride;
-  }
-
-  F* at(Scratch<F>& rows, int64_t v) { return rows.data() + v % K * pitch_; }
-  F* pixels_at(int64_t v) { return pixels_.data() + v % rows_kept * pitch_; }
-
-  // Sums of padded row v's horizontal windows, relative to their middle pixels, and what the column
-  // sum of the window grows by from row v - 1 to v.
-  void add_row(int64_t v) {
-    const int64_t last = p_.rows.padded(K) - 1;
-    for (; loaded_ <= v + read_ahead && loaded_ <= last; ++loaded_) {
-      read_padded_row(x_, p_.rows, p_.columns, step_, loaded_, first_, count_ + K - 1,
-                      pixels_at(loaded_));
-    }
-    const F* x = pixels_at(v);
-    F* sums = at(sums_, v);
-    F* within = at(within_, v);
-    F* steps = at(steps_, v);
-    const int64_t middle = K / 2 * step_;
-    const F* above_x = pixels_at(v + rows_kept - 1) + middle;
-    const F* above_sums = at(sums_, v + K - 1);
-    const F inverse = F(1) / F(K);
-    for (int64_t e = 0; e < count_ * step_; e += N) {
-      const Vec<F> center = load(x + middle + e);
-      Vec<F> sum{}, square{};
-#pragma GCC unroll 8
-      for (int t = 0; t < K; ++t) {
-        if (t == K / 2) continue;
-        const Vec<F> d = load(x + t * step_ + e) - center;
-        sum += d;
-        square += d * d;
-      }
-      store(sums + e, sum);
-      store(within + e, square - sum * sum * inverse);
-      store(steps + e, (sum - load(above_sums + e)) + (center - load(above_x + e)) * F(K));
-    }
-  }
-
-  void compute(int64_t o, F* out, const T* read_next, const T* write_next) {
-    for (; next_ < o + K; ++next_) add_row(next_);
-    const F *steps[K], *within[K];
-    for (int t = 0; t < K; ++t) {
-      steps[t] = at(steps_, o + t);
-      within[t] = at(within_, o + t);
-    }
-    const F inverse = F(1) / F(K);
-    const int64_t elements = count_ * step_;
-    auto moment = [&](int64_t e) {
-      Vec<F> sum{}, square{}, inside = load(within[K / 2] + e), up{}, down{};
-#pragma GCC unroll 4
-      for (int t = 1; t <= K / 2; ++t) {
-        down += load(steps[K / 2 + t] + e);
-        up -= load(steps[K / 2 + 1 - t] + e);
-        sum += up + down;
-        square += up * up;
-        square += down * down;
-        inside += load(within[K / 2 + t] + e) + load(within[K / 2 - t] + e);
-      }
-      return inside + (square - sum * sum * inverse) * inverse;
-    };
-    Bits<F> top{};
+  // The next R rows to out, `stride` apart; the first `count` of them (Full: all) count for the
+  // maximum.
+  template <bool Full>
+  void compute(F* out, int64_t stride, int64_t count) {
     const bool single = step_ == 1;
-    int64_t e = 0;
-    for (; e + N <= elements; e += N) {
-      __builtin_prefetch(read_next + e, 0, 2);
-      __builtin_prefetch(write_next + e, 1, 2);
-      const Vec<F> v = moment(e);
-      store(out + e, v);
-      if (single) {
-        top = maximum(top, (Bits<F>)v);
-      } else {
-        store(tops_.data() + e, (Vec<F>)maximum((Bits<F>)load(tops_.data() + e), (Bits<F>)v));
+    F* tops_of = tops_.data();
+    Bits<F> tops{};
+    moments_.template block<false>([&, out, stride, single, tops_of](
+                                       int64_t e, int64_t, const Vec<F>* squares,
+                                       const Vec<F>*) __attribute__((always_inline)) {
+      Bits<F> top{};
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        // The rows of the next block, most of the time.
+        __builtin_prefetch(out + (R + r) * stride + e, 1, 2);
+        store(out + r * stride + e, squares[r]);
+        if (Full || r < count) top = maximum(top, (Bits<F>)squares[r]);
       }
-    }
-    if (single) {
-      store(tops_.data(), (Vec<F>)maximum((Bits<F>)load(tops_.data()), top));
-    }
-    if (e < elements) {
-      const Vec<F> v = moment(e);
-      memcpy(out + e, &v, (elements - e) * sizeof(F));
-      const int64_t into = single ? 0 : e;
-      const Bits<F> valid = row_mask<F>(elements - e);
-      store(tops_.data() + into,
-            (Vec<F>)maximum((Bits<F>)load(tops_.data() + into), (Bits<F>)v & valid));
-    }
+      if (single) {
+        tops = maximum(tops, top);
+      } else {
+        store(tops_of + e, (Vec<F>)maximum((Bits<F>)load(tops_of + e), top));
+      }
+    });
+    if (single) store(tops_of, (Vec<F>)maximum((Bits<F>)load(tops_of), tops));
   }
 
   F largest_of(int64_t c) {
@@ -212,12 +144,10 @@ class RowSweep {
     return __builtin_bit_cast(F, word);
   }
 
-  void write(T* target, const Array& y, const F* factors, bool raw) {
-    F* result = result_.data();
-    const int64_t elements = count_ * step_;
-    if (!raw && step_ == 1) {
+  void write(F* result, T* target, const Array& y, const F* factors, bool raw) {
+        if (!raw && step_ == 1) {
       const Vec<F> factor = broadcast(factors[0]);
-      for (int64_t e = 0; e < elements; e += N) {
+      for (int64_t e = 0; e < elements_; e += N) {
         store(result + e, scaled_root<F>(load(result + e), factor));
       }
     } else if (!raw) {
@@ -229,7 +159,7 @@ class RowSweep {
       }
     }
     if (y.w == step_ && (step_ == 1 || y.c == 1)) {
-      write_run(result, 1, elements, target);
+      write_run(result, 1, elements_, target);
     } else {
       for (int64_t m = 0; m < count_; ++m) {
         write_run(result + m * step_, y.c, step_, target + m * y.w);
@@ -240,10 +170,10 @@ class RowSweep {
   const Problem& p_;
   const Blocks& blocks_;
   const int64_t windows_, pitch_;
-  Scratch<F> pixels_, sums_, within_, steps_;  // rings of K rows
+  RowMoments<T, F, K> moments_;
   Scratch<F> result_, tops_;
   Pixels<T> x_{};
-  int64_t step_ = 1, first_ = 0, count_ = 0, next_ = 0, loaded_ = 0;
+  int64_t step_ = 1, count_ = 0, elements_ = 0;
 };
 
 }  // namespace neurn::NEURN_ISA

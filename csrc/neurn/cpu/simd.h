@@ -85,6 +85,15 @@ inline B minimum(B a, B b) {
   return a < b ? a : b;
 }
 
+template <class M>
+inline bool any(M mask) {
+  constexpr int words = sizeof(M) / 8;
+  uint64_t word[words], all = 0;
+  memcpy(word, &mask, sizeof mask);
+  for (int i = 0; i < words; ++i) all |= word[i];
+  return all != 0;
+}
+
 // Whether arithmetic since clear_lost_digits() overflowed or underflowed: the processor keeps note.
 #if defined(__SSE2__)
 inline void clear_lost_digits() { _mm_setcsr(_mm_getcsr() & ~0x18u); }

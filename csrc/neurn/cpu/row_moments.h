@@ -1,0 +1,349 @@
+// Moments of every K x K patch in row order, for small K: nothing is transposed, and what
+// neighbouring rows of windows share stays in registers. The work grows with K; Moments is for the
+// others.
+//
+// As there, every sum is of differences to a pixel inside the window: within a row to the window's
+// middle, across rows to a row that all windows of a group share.
+#pragma once
+
+#include "output.h"
+
+namespace neurn::NEURN_ISA {
+
+template <class T, class F, int K>
+class RowMoments {
+ public:
+  static constexpr int64_t N = Simd<F>::lanes;
+  static constexpr int R = 4;  // rows of windows computed together
+
+  // Strips of at most max_windows windows over up to `step` interleaved channels.
+  RowMoments(const Axis& rows, const Axis& columns, int64_t step, int64_t max_windows)
+      : rows_(rows),
+        columns_(columns),
+        padding_(padding_of(columns)),
+        pitch_(Moments<F>::round_up((max_windows + K) * step + N, N) + 2 * edge_pitch(step)),
+        copies_(slots * pitch_),
+        zeros_(columns.size * step),
+        state_((max_windows * step / N + 4) * state_size) {
+    // What is never read must not be a number out of range either.
+    copies_.zero();
+    zeros_.zero();
+  }
+
+  // Starts a strip of `windows` windows from padded column `first` on, at padded row `row`.
+  // `origin`, for blocks with a sum, holds a value for every element of the strip.
+  void start(const Pixels<T>& pixels, int64_t step, int64_t first, int64_t windows, int64_t row,
+             const F* origin) {
+    pixels_ = pixels;
+    step_ = step;
+    first_ = first;
+    windows_ = windows;
+    elements_ = windows * step;
+    origin_ = origin;
+    short_mask_ = row_mask<F>(elements_);
+    const int64_t edge = edge_windows(step) * step;
+    left_ = first < columns_.lead ? edge : 0;
+    right_ = first + windows + K - 1 > columns_.lead + columns_.size ? elements_ - edge : elements_;
+    in_place_ = Same<T, F>::value && pixels.column_stride == step && elements_ >= 2 * edge &&
+                (right_ == left_ || right_ - left_ >= N);
+    // Without a middle the copies of both ends join.
+    right_copy_ = right_ == left_ ? left_ : edge_pitch(step);
+    first_end_ = in_place_ && right_ > left_ ? left_ : elements_;
+    next_ = prepared_ = row;
+    prepare<K - 1>();
+    each_column<K - 1>([&, step](const F* const* x, int64_t e, int64_t, F* state) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+      for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
+    });
+    next_ = prepared_;
+    prepare<R>();
+  }
+
+  // The next R rows of windows: emit(element, fresh, M[R], sum[R]) once per vector, whose lanes
+  // before `fresh` came before. M is k^2 times the variance, `sum` the patch's sum of x - origin
+  // (only WithSum). Windows past the axis see its last row repeated; lanes past the strip's end
+  // are zero.
+  template <bool WithSum, class Emit>
+  [[gnu::always_inline]] void block(Emit&& emit) {
+    // Loads across what was just stored would wait for it: rows are copied a block ahead.
+    prepare<R>();
+    // The rows after these, if padding does not reorder them.
+    const F* ahead = table_[slot(next_ + R)].middle;
+    const int64_t ahead_stride = in_place_ ? pixels_.row_stride : 0, step = step_;
+    const bool cut = elements_ < N;
+    const F* origin = origin_;
+    each_column<R>([&](const F* const* x, int64_t e, int64_t fresh, F* state) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) __builtin_prefetch(ahead + r * ahead_stride + e, 0, 2);
+      Across rows[K - 1 + R];
+#pragma GCC unroll 8
+      for (int j = 0; j < K - 1; ++j) rows[j] = kept(state, j);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) rows[K - 1 + r] = across(x[r] + e, step);
+#pragma GCC unroll 8
+      for (int j = 0; j < K - 1; ++j) keep(state, j, rows[j + R]);
+      Vec<F> squares[R], sums[R];
+      if constexpr (K == 3) {
+        down3<WithSum>(rows, origin + e, squares, sums);
+      } else {
+        down<WithSum>(rows, origin + e, squares, sums);
+      }
+      if (__builtin_expect(cut, 0)) {
+        for (int r = 0; r < R; ++r) {
+          squares[r] = (Vec<F>)((Bits<F>)squares[r] & short_mask_);
+          if constexpr (WithSum) sums[r] = (Vec<F>)((Bits<F>)sums[r] & short_mask_);
+        }
+      }
+      emit(e, fresh, squares, sums);
+    });
+    next_ += R;
+  }
+
+ private:
+  static constexpr int64_t state_size = 3 * (K - 1) * N;
+  static constexpr int slots = 2 * R;
+  static_assert(K - 1 <= slots && K > 1 && K < 2 * R);
+
+  // Where the elements [0, left_), [left_, right_) and [right_, elements_) of a padded row are; all
+  // of them at `left` if it was copied.
+  struct Row {
+    const F *left, *middle, *right;
+  };
+
+  // Of K pixels in a row: the middle one, the sum of the differences to it, the squared deviation.
+  struct Across {
+    Vec<F> middle, sum, within;
+  };
+
+  static int64_t padding_of(const Axis& axis) {
+    const int64_t trail = axis.padded(K) - axis.lead - axis.size;
+    return axis.lead > trail ? axis.lead : trail;
+  }
+
+  // Windows at each end of a row that are read from a copy, which has the padding: a vector or more.
+  int64_t edge_windows(int64_t step) const {
+    const int64_t vector = (N + step - 1) / step;
+    return padding_ > vector ? padding_ : vector;
+  }
+
+  static size_t slot(int64_t v) { return static_cast<size_t>(v) % slots; }
+
+  int64_t edge_pitch(int64_t step) const {
+    return Moments<F>::round_up((edge_windows(step) + K) * step + N, N);
+  }
+
+  // The next `count` rows. They are done side by side, for there is little to do in each.
+  template <int count>
+  void prepare() {
+    const int64_t last = rows_.padded(K) - 1;
+    const F* pixels[count];
+    F* copy[count];
+    for (int r = 0; r < count; ++r, ++prepared_) {
+      const int64_t v = prepared_ < last ? prepared_ : last;
+      const int64_t source = rows_.source[v];
+      copy[r] = copies_.data() + slot(prepared_) * pitch_;
+      pixels[r] = zeros_.data();
+      if constexpr (Same<T, F>::value) {
+        if (source >= 0) pixels[r] = pixels_.origin + source * pixels_.row_stride;
+      }
+      table_[slot(prepared_)] =
+          in_place_ ? Row{copy[r], pixels[r] + (first_ - columns_.lead) * step_,
+                          copy[r] + right_copy_ - right_}
+                    : Row{copy[r], copy[r], copy[r]};
+      if (!in_place_) {
+        read_padded_row(pixels_, rows_, columns_, step_, v, first_, windows_ + K - 1, copy[r]);
+      }
+    }
+    if (!in_place_) return;
+    for (int r = 0; r < count; ++r) {
+      const F* later = pixels[r] + R * pixels_.row_stride + first_ * step_;
+      __builtin_prefetch(later, 0, 3);
+      __builtin_prefetch(later + elements_ - 1, 0, 3);
+    }
+    if (left_ > 0) {
+      const int64_t padding = columns_.lead - first_;
+      copy_padding<count>(pixels, copy, first_, padding, 0);
+      copy_inside<count>(pixels, copy, 0, left_ + (K - 1 - padding) * step_, padding * step_);
+    }
+    if (right_ < elements_) {
+      const int64_t begin = first_ + right_ / step_, end = first_ + windows_ + K - 1;
+      const int64_t inside = columns_.lead + columns_.size, size = (inside - begin) * step_;
+      copy_inside<count>(pixels, copy, (begin - columns_.lead) * step_, size, right_copy_);
+      copy_padding<count>(pixels, copy, inside, end - inside, right_copy_ + size);
+    }
+  }
+
+  template <int count>
+  void copy_padding(const F* const* pixels, F* const* copy, int64_t from, int64_t columns,
+                    int64_t to) const {
+    for (int64_t q = from; q < from + columns; ++q) {
+      const int64_t column = columns_.source[q];
+      for (int64_t c = 0; c < step_; ++c, ++to) {
+#pragma GCC unroll 8
+        for (int r = 0; r < count; ++r) {
+          copy[r][to] = column < 0 ? F(0) : pixels[r][column * step_ + c];
+        }
+      }
+    }
+  }
+
+  // A vector of elements or more.
+  template <int count>
+  static void copy_inside(const F* const* pixels, F* const* copy, int64_t from, int64_t elements,
+                          int64_t to) {
+    for (int64_t e = 0; e < elements; e += N) {
+      const int64_t at = e + N <= elements ? e : elements - N;
+#pragma GCC unroll 8
+      for (int r = 0; r < count; ++r) store(copy[r] + to + at, load(pixels[r] + from + at));
+    }
+  }
+
+  // body(x, element, fresh, state) for every vector of `count` rows from next_ on; row j is at x[j].
+  template <int count, class Body>
+  [[gnu::always_inline]] void each_column(Body&& body) {
+    static constexpr const F* Row::*const parts[] = {&Row::left, &Row::middle, &Row::right};
+    const int64_t ends[] = {first_end_, right_, elements_};
+    F* state = state_.data();
+    int64_t from = 0;
+    for (int part = 0; from < elements_; ++part) {
+      const F* x[count];
+      for (int j = 0; j < count; ++j) x[j] = table_[slot(next_ + j)].*parts[part];
+      const int64_t to = ends[part];
+      for (int64_t e = from; e < to; e += N) {
+        const int64_t at = e + N <= to || to < N ? e : to - N;
+        body(x, at, e - at, state);
+        state += state_size;
+      }
+      from = to;
+    }
+  }
+
+  static Across kept(const F* state, int j) {
+    const F* at = state + j * 3 * N;
+    return {load(at), load(at + N), load(at + 2 * N)};
+  }
+
+  static void keep(F* state, int j, const Across& row) {
+    F* at = state + j * 3 * N;
+    store(at, row.middle);
+    store(at + N, row.sum);
+    store(at + 2 * N, row.within);
+  }
+
+  [[gnu::always_inline]] static Across across(const F* x, int64_t step) {
+    const Vec<F> middle = load(x + K / 2 * step);
+    if constexpr (K == 3) {
+      const Vec<F> before = middle - load(x), after = load(x + 2 * step) - middle;
+      // Two thirds of this are the squared deviation; down3 knows.
+      return {middle, after - before, before * before + after * (before + after)};
+    }
+    // Two chains, which the processor runs side by side.
+    const Vec<F> first = load(x) - middle, last = load(x + (K - 1) * step) - middle;
+    Vec<F> before = first, after = last;
+    Vec<F> square_before = first * first, square_after = last * last;
+#pragma GCC unroll 4
+    for (int t = 1; t < K / 2; ++t) {
+      const Vec<F> left = load(x + t * step) - middle;
+      const Vec<F> right = load(x + (K - 1 - t) * step) - middle;
+      before += left;
+      after += right;
+      square_before += left * left;
+      square_after += right * right;
+    }
+    const Vec<F> sum = before + after;
+    return {middle, sum, (square_before + square_after) - sum * sum * (F(1) / F(K))};
+  }
+
+  // The sum of K pixels in a row, less that of another row.
+  static Vec<F> rise(const Across& from, const Across& to) {
+    return (to.sum - from.sum) + (to.middle - from.middle) * F(K);
+  }
+
+  // The sum of a patch of x - origin, from its rows' sums less that of the row `reference`.
+  static Vec<F> patch_sum(const Across& reference, Vec<F> sum, const F* origin) {
+    const Vec<F> row = reference.sum + (reference.middle - load(origin)) * F(K);
+    return sum + row * F(K);
+  }
+
+  template <bool WithSum>
+  [[gnu::always_inline]] static void down3(const Across* rows, const F* origin, Vec<F>* squares, Vec<F>* sums) {
+    Vec<F> above = rise(rows[0], rows[1]);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const Vec<F> below = rise(rows[r + 1], rows[r + 2]);
+      const Vec<F> between = above * above + below * (above + below);
+      const Vec<F> within = rows[r].within + rows[r + 1].within + rows[r + 2].within;
+      squares[r] = (within + between * (F(1) / F(3))) * (F(2) / F(3));
+      if constexpr (WithSum) sums[r] = patch_sum(rows[r + 1], below - above, origin);
+      above = below;
+    }
+  }
+
+  // Row R - 1 is in all R windows: the reference. Suffix sums, of the rows from some shared row up,
+  // meet prefix sums of the rows below it.
+  template <bool WithSum>
+  [[gnu::always_inline]] static void down(const Across* rows, const F* origin, Vec<F>* squares, Vec<F>* sums) {
+    static_assert(K > R);
+    constexpr int turn = K - (K - R) / 2;  // where the rows below start
+    const F inverse = F(1) / F(K);
+    const Across& reference = rows[R - 1];
+    Vec<F> sum_above[R], square_above[R], within_above[R];
+    Vec<F> sum, square, within;
+    auto begin = [&](int j) __attribute__((always_inline)) {
+      const Vec<F> d = rise(reference, rows[j]);
+      sum = d;
+      square = d * d;
+      within = rows[j].within;
+    };
+    auto add = [&](int j) __attribute__((always_inline)) {
+      const Vec<F> d = rise(reference, rows[j]);
+      sum += d;
+      square += d * d;
+      within += rows[j].within;
+    };
+    auto finish = [&](int r, Vec<F> s, Vec<F> q, Vec<F> w) __attribute__((always_inline)) {
+      squares[r] = w + (q - s * s * inverse) * inverse;
+      if constexpr (WithSum) sums[r] = patch_sum(reference, s, origin);
+    };
+    begin(R);
+    within += reference.within;
+#pragma GCC unroll 8
+    for (int j = R + 1; j < turn; ++j) add(j);
+#pragma GCC unroll 4
+    for (int r = R - 1; r >= 0; --r) {
+      if (r < R - 1) add(r);
+      sum_above[r] = sum;
+      square_above[r] = square;
+      within_above[r] = within;
+    }
+    if (turn == K) finish(0, sum, square, within);
+#pragma GCC unroll 8
+    for (int j = turn; j < K + R - 1; ++j) {
+      if (j == turn) {
+        begin(j);
+      } else {
+        add(j);
+      }
+      const int r = j - K + 1;
+      if (r < 0) continue;
+      finish(r, sum + sum_above[r], square + square_above[r], within + within_above[r]);
+    }
+  }
+
+  const Axis& rows_;
+  const Axis& columns_;
+  const int64_t padding_, pitch_;
+  Scratch<F> copies_, zeros_;
+  Scratch<F> state_;  // of every vector: the last K - 1 rows
+  Row table_[slots] = {};
+  Pixels<T> pixels_{};
+  const F* origin_ = nullptr;
+  Bits<F> short_mask_{};
+  bool in_place_ = false;
+  int64_t step_ = 1, first_ = 0, windows_ = 0, elements_ = 0;
+  int64_t left_ = 0, right_ = 0;  // elements where the parts of a row end
+  int64_t right_copy_ = 0, first_end_ = 0;
+  int64_t next_ = 0, prepared_ = 0;
+};
+
+}  // namespace neurn::NEURN_ISA
