@@ -21,6 +21,7 @@ class Backward {
       if (p_.k == 3) return run_with<BackwardRows<T, float, 3>>(pool);
       if (p_.k == 5) return run_with<BackwardRows<T, float, 5>>(pool);
       if (p_.k == 7) return run_with<BackwardRows<T, float, 7>>(pool);
+      if (p_.k == 9) return run_with<BackwardRows<T, float, 9>>(pool);
     }
     run_with<BackwardSweep<T, float>>(pool);
   }

@@ -78,15 +78,14 @@ class BackwardRows {
   }
 
  private:
-  static constexpr int kept = K - 1 + 2 * R;  // rows summed along the columns
+  // Rows summed along the columns: a multiple of R, so that R of them lie side by side.
+  static constexpr int kept = (K - 1 + 3 * R - 1) / R * R;
 
   // Rows that are an odd number of vectors apart do not compete for the same places in the cache.
   static int64_t odd_vectors(int64_t elements) { return ((elements + N - 1) / N | 1) * N; }
 
   // The row's sums of a, and pitch_ further on those of b.
-  F* summed(int64_t row) {
-    return summed_.data() + static_cast<size_t>(row) % kept * 2 * pitch_;
-  }
+  F* summed(int64_t row) { return summed_.data() + static_cast<size_t>(row) % kept * 2 * pitch_; }
 
   void start_strip(int64_t first, int64_t row) {
     first_ = first;
@@ -113,33 +112,39 @@ class BackwardRows {
     F* const a = spread_.data() + lead_;
     F* const shares = moved_.data();
     const int64_t pitch = pitch_;
-    const F inverse = F(1) / F(K * K);
     const bool single = step_ == 1;
     const int64_t counted_from = counted_from_, counted_to = counted_to_ - N;
+    const Ahead<F> ahead(grad + R * grad_stride, grad_stride, (window_to_ - window_from_) * step_);
     Vec<F> moved[R]{};
-    moments_.template block<true>([&](int64_t e, int64_t fresh, const Vec<F>* squares,
-                                      const Vec<F>* sums) __attribute__((always_inline)) {
-      const bool whole = fresh == 0 && e >= counted_from && e <= counted_to;
+    auto emit = [&](int64_t e, int64_t fresh, const Vec<F>* squares,
+                    const Vec<F>* means) __attribute__((always_inline)) {
+      const bool whole = single && fresh == 0 && e >= counted_from && e <= counted_to;
       const Vec<F> scale = load(scales + e);
-      Bits<F> counts = ~Bits<F>{};
-      if (__builtin_expect(!whole && single, 0)) counts = counted_lanes(e, fresh);
+      ahead.ask(e);
+      Vec<F> direction[R];
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        const Vec<F> gradient = load(grad + r * grad_stride + e);
-        __builtin_prefetch(grad + (R + r) * grad_stride + e, 0, 2);
-        const Roots<F> roots = roots_of<F>(squares[r]);
-        const Vec<F> weight = gradient * scale * roots.inverse;
+        direction[r] = load(grad + r * grad_stride + e) * inverse_root<F>(squares[r]);
+        const Vec<F> weight = direction[r] * scale;
         store(a + 2 * r * pitch + e, weight);
-        store(a + (2 * r + 1) * pitch + e, weight * (sums[r] * inverse));
-        // The gradient with respect to the maximum: sum grad k sigma.
-        const Vec<F> share = gradient * roots.root;
-        if (single) {
-          moved[r] += (Vec<F>)((Bits<F>)share & counts);
-        } else {
-          store(shares + r * pitch + e, share);
+        store(a + (2 * r + 1) * pitch + e, weight * means[r]);
+      }
+      // The gradient with respect to the maximum: sum grad k sigma.
+      if (__builtin_expect(whole, 1)) {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) moved[r] += direction[r] * squares[r];
+      } else if (single) {
+        const Bits<F> counts = counted_lanes(e, fresh);
+        for (int r = 0; r < R; ++r) {
+          moved[r] += (Vec<F>)((Bits<F>)(direction[r] * squares[r]) & counts);
+        }
+      } else {
+        for (int r = 0; r < R; ++r) {
+          store(shares + r * pitch + e, direction[r] * squares[r]);
         }
       }
-    });
+    };
+    moments_.template block<true>(emit);
     if (row_sums_ == nullptr) return;
     const Vec<F> totals[R] = {moved[0], moved[1], moved[2], moved[3]};
     add_row_sums(row, totals);
@@ -230,16 +235,15 @@ class BackwardRows {
   // Sums of K neighbours along the columns: what each pixel of the row gathers from these windows.
   void sum_columns(int64_t row) {
     const int64_t elements = count_ * step_, step = step_, pitch = pitch_;
-    for (int64_t r = 0; r < R && row + r < p_.rows.outputs; ++r) {
-      const F* in = spread_.data() + 2 * r * pitch;
-      F* out = summed(row + r);
-      for (int64_t e = 0; e < elements; e += N) {
-        store(out + e, window_sum(in + e, step));
-        store(out + pitch + e, window_sum(in + pitch + e, step));
+    const F* in = spread_.data();
+    F* out = summed(row);
+    for (int64_t e = 0; e < elements; e += N) {
+#pragma GCC unroll 8
+      for (int r = 0; r < 2 * R; ++r) {
+        store(out + r * pitch + e, window_sum(in + r * pitch + e, step));
       }
-      fold_columns(in, out);
-      fold_columns(in + pitch, out + pitch);
     }
+    fold_columns(in, out);
   }
 
   static Vec<F> window_sum(const F* in, int64_t step) {
@@ -266,16 +270,21 @@ class BackwardRows {
 
   // `stride` leads away from the end.
   void fold(const F* in, int64_t stride, F* out, bool reflect) const {
-    const int64_t reach = K / 2 < p_.width ? K / 2 : p_.width;
-    for (int64_t c = 0; c < step_; ++c) {
-      F sum = 0, total = 0;
-      for (int64_t p = 0; p < reach; ++p) {
-        sum += in[p * stride + c];
-        total += sum;
-        // Pixel u is shown by the padding of windows 0 .. K / 2 - u.
-        if (reflect) out[(K / 2 - p) * stride + c] += sum;
+    const int64_t pitch = pitch_, channels = step_, width = p_.width;
+    for (int64_t c = 0; c < channels; ++c, ++in, ++out) {
+      for (int r = 0; r < 2 * R; ++r) {
+        const F* from = in + r * pitch;
+        F* to = out + r * pitch;
+        F sum = 0, total = 0;
+#pragma GCC unroll 4
+        for (int64_t p = 0; p < K / 2; ++p) {
+          if (p < width) sum += from[p * stride];
+          total += sum;
+          // Pixel u is shown by the padding of windows 0 .. K / 2 - u.
+          if (reflect) to[(K / 2 - p) * stride] += sum;
+        }
+        if (!reflect) *to += total;
       }
-      if (!reflect) out[c] += total;
     }
   }
 
@@ -310,9 +319,11 @@ class BackwardRows {
     for (int64_t r = 0; r < rows; ++r) folded |= sees_padding(u + r, p_.height, K, p_.padding);
     const F* const origins = origin_.data();
     const int64_t pitch = pitch_;
+    const Ahead<F> ahead(to + R * stride, stride, elements);
     for (int64_t e = 0; e < elements; e += N) {
       const int64_t at = e + N <= elements || elements < N ? e : elements - N;
       const Vec<F> origin = load(origins + at);
+      ahead.ask(at);
       Vec<F> a[R], b[R];
       sum_rows(sums, at, a);
       sum_rows(sums, pitch + at, b);
@@ -322,8 +333,6 @@ class BackwardRows {
       }
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        // The rows of the next call, most of the time.
-        __builtin_prefetch(to + (R + r) * stride + at, 1, 2);
         store(to + r * stride + at, (load(x + r * x_stride + at) - origin) * a[r] - b[r]);
       }
     }
@@ -384,8 +393,8 @@ class BackwardRows {
   RowMoments<T, F, K> moments_;
   Scratch<F> origin_, scale_;  // a value for each channel of the block, repeated
   Scratch<F> grad_, moved_;    // R rows of windows
-  Scratch<F> spread_;  // of R rows of windows: a, then a * mean
-  Scratch<F> summed_;  // the same of the last rows, summed along the columns
+  Scratch<F> spread_;          // of R rows of windows: a, then a * mean
+  Scratch<F> summed_;          // the same of the last rows, summed along the columns
   Scratch<F> zeros_, pixels_, result_;
   Pixels<T> x_{};
   const Array* grad_array_ = nullptr;

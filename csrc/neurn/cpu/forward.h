@@ -36,7 +36,7 @@ class Sweep {
         compute(tile);
         for (int64_t c = 0; tops != nullptr && c < step; ++c) {
           F& top = tops[tile * width + c];
-          const F found = measure(tile, c, step, windows);
+          const F found = largest<F>(largest_[c]);
           if (first == 0 || !(found <= top)) top = found;
         }
         if (y != nullptr) write(*y, unit, tile, step, first, windows, factors, raw);
@@ -111,22 +111,18 @@ class Sweep {
     return windows;
   }
 
+  // M of a tile into result_, and the largest of each channel.
   void compute(int64_t tile) {
     F* result = result_.data();
     const int64_t step = step_;
-    moments_.template tile<false>(pixels_, p_.rows, p_.columns, tile * N, nullptr, hint_,
-                                  [result, step](int64_t m, int64_t c, Vec<F> squares, Vec<F>) {
-                                    store(result + (m * step + c) * N, squares);
-                                  });
-  }
-
-  F measure(int64_t tile, int64_t c, int64_t step, int64_t windows) {
     const Bits<F> valid = row_mask<F>(p_.out_height - tile * N);
-    Bits<F> top{};
-    for (int64_t m = 0; m < windows; ++m) {
-      top = maximum(top, (Bits<F>)load(result_.data() + (m * step + c) * N) & valid);
-    }
-    return largest<F>(top);
+    Bits<F>* tops = largest_;
+    for (int64_t c = 0; c < step; ++c) tops[c] = Bits<F>{};
+    moments_.template tile<false>(pixels_, p_.rows, p_.columns, tile * N, nullptr, hint_,
+                                  [=](int64_t m, int64_t c, Vec<F> squares, Vec<F>) {
+                                    store(result + (m * step + c) * N, squares);
+                                    tops[c] = maximum(tops[c], (Bits<F>)squares & valid);
+                                  });
   }
 
   void write(const Array& y, int64_t unit, int64_t tile, int64_t step, int64_t first,
@@ -185,6 +181,7 @@ class Sweep {
   Moments<F> moments_;
   Scratch<F> result_;  // transposed: M of a tile
   Scratch<F> rows_;
+  Bits<F> largest_[16];
   Pixels<T> pixels_{};
   int64_t step_ = 1;
   Hint hint_;
@@ -451,6 +448,7 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
     if (p.k == 3) return run(Forward<T, float, RowSweep<T, float, 3>>(p, x, y, peaks));
     if (p.k == 5) return run(Forward<T, float, RowSweep<T, float, 5>>(p, x, y, peaks));
     if (p.k == 7) return run(Forward<T, float, RowSweep<T, float, 7>>(p, x, y, peaks));
+    if (p.k == 9) return run(Forward<T, float, RowSweep<T, float, 9>>(p, x, y, peaks));
     if (p.k <= 31) return run(Forward<T, float>(p, x, y, peaks));
   }
   run_groups(wide, pool, [](int64_t, const Parallel&) {});

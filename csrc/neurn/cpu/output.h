@@ -26,25 +26,20 @@ inline Vec<float> scaled_root<float>(Vec<float> v, Vec<float> factor) {
 }
 #endif
 
+// 1 / sqrt(v), and 0 where v is.
 template <class F>
-struct Roots {
-  Vec<F> root, inverse;  // inverse: 0 where the root is
-};
-
-template <class F>
-inline Roots<F> roots_of(Vec<F> v) {
-  const Vec<F> zero{}, root = square_root<F>(v), inverse = F(1) / root;
-  return {root, v == zero ? zero : inverse};
+inline Vec<F> inverse_root(Vec<F> v) {
+  const Vec<F> zero{}, inverse = F(1) / square_root<F>(v);
+  return v == zero ? zero : inverse;
 }
 
 #if defined(__AVX512F__)
 template <>
-inline Roots<float> roots_of<float>(Vec<float> v) {
+inline Vec<float> inverse_root<float>(Vec<float> v) {
   const __mmask16 some = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
   const __m512 estimate = _mm512_maskz_rsqrt14_ps(some, v);
   const __m512 error = _mm512_fnmadd_ps(v * estimate, estimate, _mm512_set1_ps(1));
-  const __m512 inverse = _mm512_fmadd_ps(estimate * _mm512_set1_ps(0.5f), error, estimate);
-  return {v * inverse, inverse};
+  return _mm512_fmadd_ps(estimate * _mm512_set1_ps(0.5f), error, estimate);
 }
 #endif
 

@@ -10,6 +10,29 @@
 
 namespace neurn::NEURN_ISA {
 
+// Asks for four rows that will be needed soon, a little at each vector of the rows before: in the
+// order of their addresses where they follow each other, which the processor then anticipates.
+template <class F>
+class Ahead {
+ public:
+  Ahead(const F* rows, int64_t stride, int64_t elements)
+      : at_(rows),
+        per_element_(stride == elements ? 4 : 1),
+        stride_(stride == elements ? N : stride) {}
+  [[gnu::always_inline]] void ask(int64_t e) const {
+    const F* at = at_ + e * per_element_;
+    __builtin_prefetch(at, 0, 2);
+    __builtin_prefetch(at + stride_, 0, 2);
+    __builtin_prefetch(at + 2 * stride_, 0, 2);
+    __builtin_prefetch(at + 3 * stride_, 0, 2);
+  }
+
+ private:
+  static constexpr int64_t N = Simd<F>::lanes;
+  const F* at_;
+  int64_t per_element_, stride_;
+};
+
 template <class T, class F, int K>
 class RowMoments {
  public:
@@ -31,7 +54,7 @@ class RowMoments {
   }
 
   // Starts a strip of `windows` windows from padded column `first` on, at padded row `row`.
-  // `origin`, for blocks with a sum, holds a value for every element of the strip.
+  // `origin`, for blocks with a mean, holds a value for every element of the strip.
   void start(const Pixels<T>& pixels, int64_t step, int64_t first, int64_t windows, int64_t row,
              const F* origin) {
     pixels_ = pixels;
@@ -51,58 +74,62 @@ class RowMoments {
     first_end_ = in_place_ && right_ > left_ ? left_ : elements_;
     next_ = prepared_ = row;
     prepare<K - 1>();
-    each_column<K - 1>([&, step](const F* const* x, int64_t e, int64_t, F* state) __attribute__((always_inline)) {
+    auto begin = [&, step](const F* const* x, int64_t e, int64_t, F* state)
+                     __attribute__((always_inline)) {
 #pragma GCC unroll 8
-      for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
-    });
+                       for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
+                     };
+    each_column<K - 1>(begin);
     next_ = prepared_;
     prepare<R>();
   }
 
-  // The next R rows of windows: emit(element, fresh, M[R], sum[R]) once per vector, whose lanes
-  // before `fresh` came before. M is k^2 times the variance, `sum` the patch's sum of x - origin
-  // (only WithSum). Windows past the axis see its last row repeated; lanes past the strip's end
-  // are zero.
-  template <bool WithSum, class Emit>
+  // The next R rows of windows: emit(element, fresh, M[R], mean[R]) once per vector; its lanes
+  // before `fresh` came in another vector too. M is k^2 times the variance, `mean` that of
+  // x - origin (only WithMean). Windows past the axis see its last row repeated; lanes past the
+  // strip's end are zero.
+  template <bool WithMean, class Emit>
   [[gnu::always_inline]] void block(Emit&& emit) {
     // Loads across what was just stored would wait for it: rows are copied a block ahead.
     prepare<R>();
     // The rows after these, if padding does not reorder them.
-    const F* ahead = table_[slot(next_ + R)].middle;
-    const int64_t ahead_stride = in_place_ ? pixels_.row_stride : 0, step = step_;
+    const F* ahead_rows = table_[slot(next_ + R)].middle;
+    const Ahead<F> ahead(ahead_rows, in_place_ ? pixels_.row_stride : 0, elements_);
+    const int64_t step = step_;
     const bool cut = elements_ < N;
-    const F* origin = origin_;
-    each_column<R>([&](const F* const* x, int64_t e, int64_t fresh, F* state) __attribute__((always_inline)) {
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) __builtin_prefetch(ahead + r * ahead_stride + e, 0, 2);
-      Across rows[K - 1 + R];
+    const F* const origins = origin_;
+    auto column = [&](const F* const* x, int64_t e, int64_t fresh, F* state)
+                      __attribute__((always_inline)) {
+                        ahead.ask(e);
+                        Across rows[K - 1 + R];
 #pragma GCC unroll 8
-      for (int j = 0; j < K - 1; ++j) rows[j] = kept(state, j);
+                        for (int j = 0; j < K - 1; ++j) rows[j] = kept(state, j);
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) rows[K - 1 + r] = across(x[r] + e, step);
+                        for (int r = 0; r < R; ++r) rows[K - 1 + r] = across(x[r] + e, step);
 #pragma GCC unroll 8
-      for (int j = 0; j < K - 1; ++j) keep(state, j, rows[j + R]);
-      Vec<F> squares[R], sums[R];
-      if constexpr (K == 3) {
-        down3<WithSum>(rows, origin + e, squares, sums);
-      } else {
-        down<WithSum>(rows, origin + e, squares, sums);
-      }
-      if (__builtin_expect(cut, 0)) {
-        for (int r = 0; r < R; ++r) {
-          squares[r] = (Vec<F>)((Bits<F>)squares[r] & short_mask_);
-          if constexpr (WithSum) sums[r] = (Vec<F>)((Bits<F>)sums[r] & short_mask_);
-        }
-      }
-      emit(e, fresh, squares, sums);
-    });
+                        for (int j = 0; j < K - 1; ++j) keep(state, j, rows[j + R]);
+                        Vec<F> squares[R], means[R];
+                        const F* const origin = WithMean ? origins + e : nullptr;
+                        if constexpr (K == 3) {
+                          down3<WithMean>(rows, origin, squares, means);
+                        } else {
+                          down<WithMean>(rows, origin, squares, means);
+                        }
+                        for (int r = 0; r < R && __builtin_expect(cut, 0); ++r) {
+                          squares[r] = (Vec<F>)((Bits<F>)squares[r] & short_mask_);
+                          if constexpr (WithMean)
+                            means[r] = (Vec<F>)((Bits<F>)means[r] & short_mask_);
+                        }
+                        emit(e, fresh, squares, means);
+                      };
+    each_column<R>(column);
     next_ += R;
   }
 
  private:
   static constexpr int64_t state_size = 3 * (K - 1) * N;
   static constexpr int slots = 2 * R;
-  static_assert(K - 1 <= slots && K > 1 && K < 2 * R);
+  static_assert(K > 1 && K - 1 <= slots);
 
   // Where the elements [0, left_), [left_, right_) and [right_, elements_) of a padded row are; all
   // of them at `left` if it was copied.
@@ -120,7 +147,8 @@ class RowMoments {
     return axis.lead > trail ? axis.lead : trail;
   }
 
-  // Windows at each end of a row that are read from a copy, which has the padding: a vector or more.
+  // Windows at each end of a row that are read from a copy, which has the padding: a vector or
+  // more.
   int64_t edge_windows(int64_t step) const {
     const int64_t vector = (N + step - 1) / step;
     return padding_ > vector ? padding_ : vector;
@@ -146,10 +174,10 @@ class RowMoments {
       if constexpr (Same<T, F>::value) {
         if (source >= 0) pixels[r] = pixels_.origin + source * pixels_.row_stride;
       }
-      table_[slot(prepared_)] =
-          in_place_ ? Row{copy[r], pixels[r] + (first_ - columns_.lead) * step_,
-                          copy[r] + right_copy_ - right_}
-                    : Row{copy[r], copy[r], copy[r]};
+      table_[slot(prepared_)] = in_place_
+                                    ? Row{copy[r], pixels[r] + (first_ - columns_.lead) * step_,
+                                          copy[r] + right_copy_ - right_}
+                                    : Row{copy[r], copy[r], copy[r]};
       if (!in_place_) {
         read_padded_row(pixels_, rows_, columns_, step_, v, first_, windows_ + K - 1, copy[r]);
       }
@@ -198,10 +226,11 @@ class RowMoments {
     }
   }
 
-  // body(x, element, fresh, state) for every vector of `count` rows from next_ on; row j is at x[j].
+  // body(x, element, fresh, state) for every vector of `count` rows from next_ on; row j is at
+  // x[j].
   template <int count, class Body>
   [[gnu::always_inline]] void each_column(Body&& body) {
-    static constexpr const F* Row::*const parts[] = {&Row::left, &Row::middle, &Row::right};
+    static constexpr const F* Row::* const parts[] = {&Row::left, &Row::middle, &Row::right};
     const int64_t ends[] = {first_end_, right_, elements_};
     F* state = state_.data();
     int64_t from = 0;
@@ -259,14 +288,15 @@ class RowMoments {
     return (to.sum - from.sum) + (to.middle - from.middle) * F(K);
   }
 
-  // The sum of a patch of x - origin, from its rows' sums less that of the row `reference`.
-  static Vec<F> patch_sum(const Across& reference, Vec<F> sum, const F* origin) {
-    const Vec<F> row = reference.sum + (reference.middle - load(origin)) * F(K);
-    return sum + row * F(K);
+  // The mean of a patch of x - origin, from its rows' sums less that of the row `reference`.
+  static Vec<F> patch_mean(const Across& reference, Vec<F> sum, const F* origin) {
+    const Vec<F> row = reference.sum + sum * (F(1) / F(K));
+    return (reference.middle - load(origin)) + row * (F(1) / F(K));
   }
 
-  template <bool WithSum>
-  [[gnu::always_inline]] static void down3(const Across* rows, const F* origin, Vec<F>* squares, Vec<F>* sums) {
+  template <bool WithMean>
+  [[gnu::always_inline]] static void down3(const Across* rows, const F* origin, Vec<F>* squares,
+                                           Vec<F>* means) {
     Vec<F> above = rise(rows[0], rows[1]);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
@@ -274,15 +304,16 @@ class RowMoments {
       const Vec<F> between = above * above + below * (above + below);
       const Vec<F> within = rows[r].within + rows[r + 1].within + rows[r + 2].within;
       squares[r] = (within + between * (F(1) / F(3))) * (F(2) / F(3));
-      if constexpr (WithSum) sums[r] = patch_sum(rows[r + 1], below - above, origin);
+      if constexpr (WithMean) means[r] = patch_mean(rows[r + 1], below - above, origin);
       above = below;
     }
   }
 
   // Row R - 1 is in all R windows: the reference. Suffix sums, of the rows from some shared row up,
   // meet prefix sums of the rows below it.
-  template <bool WithSum>
-  [[gnu::always_inline]] static void down(const Across* rows, const F* origin, Vec<F>* squares, Vec<F>* sums) {
+  template <bool WithMean>
+  [[gnu::always_inline]] static void down(const Across* rows, const F* origin, Vec<F>* squares,
+                                          Vec<F>* means) {
     static_assert(K > R);
     constexpr int turn = K - (K - R) / 2;  // where the rows below start
     const F inverse = F(1) / F(K);
@@ -303,7 +334,7 @@ class RowMoments {
     };
     auto finish = [&](int r, Vec<F> s, Vec<F> q, Vec<F> w) __attribute__((always_inline)) {
       squares[r] = w + (q - s * s * inverse) * inverse;
-      if constexpr (WithSum) sums[r] = patch_sum(reference, s, origin);
+      if constexpr (WithMean) means[r] = patch_mean(reference, s, origin);
     };
     begin(R);
     within += reference.within;

@@ -113,14 +113,13 @@ class RowSweep {
     const bool single = step_ == 1;
     F* tops_of = tops_.data();
     Bits<F> tops{};
-    moments_.template block<false>([&, out, stride, single, tops_of](
-                                       int64_t e, int64_t, const Vec<F>* squares,
-                                       const Vec<F>*) __attribute__((always_inline)) {
+    const Ahead<F> ahead(out + R * stride, stride, elements_);
+    auto emit = [&, out, stride, single, tops_of](int64_t e, int64_t, const Vec<F>* squares,
+                                                  const Vec<F>*) __attribute__((always_inline)) {
+      ahead.ask(e);
       Bits<F> top{};
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        // The rows of the next block, most of the time.
-        __builtin_prefetch(out + (R + r) * stride + e, 1, 2);
         store(out + r * stride + e, squares[r]);
         if (Full || r < count) top = maximum(top, (Bits<F>)squares[r]);
       }
@@ -129,7 +128,8 @@ class RowSweep {
       } else {
         store(tops_of + e, (Vec<F>)maximum((Bits<F>)load(tops_of + e), top));
       }
-    });
+    };
+    moments_.template block<false>(emit);
     if (single) store(tops_of, (Vec<F>)maximum((Bits<F>)load(tops_of), tops));
   }
 
@@ -145,7 +145,7 @@ class RowSweep {
   }
 
   void write(F* result, T* target, const Array& y, const F* factors, bool raw) {
-        if (!raw && step_ == 1) {
+    if (!raw && step_ == 1) {
       const Vec<F> factor = broadcast(factors[0]);
       for (int64_t e = 0; e < elements_; e += N) {
         store(result + e, scaled_root<F>(load(result + e), factor));
