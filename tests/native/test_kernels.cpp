@@ -200,7 +200,7 @@ int main() {
   int64_t cases = 0;
   for (const Kernels* kernels : tables) {
     for (const auto& shape : shapes) {
-      for (const int64_t k : {3, 5, 9, 31, 33}) {
+      for (const int64_t k : {3, 5, 7, 9, 31, 33}) {
         for (int padding = 0; padding < 5; ++padding) {
           for (int scope = 0; scope < 4; ++scope) {
             for (const bool last : {false, true}) {
