@@ -10,7 +10,7 @@ template <class T, class F, int K>
 class BackwardRows {
  public:
   static constexpr int64_t N = Simd<F>::lanes;
-  static constexpr int R = RowMoments<T, F, K>::R;
+  static constexpr int R = 4;  // rows that are done together
   static_assert(N % R == 0);
 
   BackwardRows(const Problem& p, const Blocks& blocks)
@@ -114,10 +114,11 @@ class BackwardRows {
     const int64_t pitch = pitch_;
     const bool single = step_ == 1;
     const int64_t counted_from = counted_from_, counted_to = counted_to_ - N;
-    const Ahead<F> ahead(grad + R * grad_stride, grad_stride, (window_to_ - window_from_) * step_);
+    const Ahead<F, R> ahead(grad + R * grad_stride, grad_stride,
+                            (window_to_ - window_from_) * step_);
     Vec<F> moved[R]{};
     auto emit = [&](int64_t e, int64_t fresh, const Vec<F>* squares,
-                    const Vec<F>* means) __attribute__((always_inline)) {
+                    const Vec<F>* means) NEURN_INLINE {
       const bool whole = single && fresh == 0 && e >= counted_from && e <= counted_to;
       const Vec<F> scale = load(scales + e);
       ahead.ask(e);
@@ -319,7 +320,7 @@ class BackwardRows {
     for (int64_t r = 0; r < rows; ++r) folded |= sees_padding(u + r, p_.height, K, p_.padding);
     const F* const origins = origin_.data();
     const int64_t pitch = pitch_;
-    const Ahead<F> ahead(to + R * stride, stride, elements);
+    const Ahead<F, R> ahead(to + R * stride, stride, elements);
     for (int64_t e = 0; e < elements; e += N) {
       const int64_t at = e + N <= elements || elements < N ? e : elements - N;
       const Vec<F> origin = load(origins + at);
@@ -390,7 +391,7 @@ class BackwardRows {
   const Problem& p_;
   const Blocks& blocks_;
   const int64_t margin_, columns_, pitch_;
-  RowMoments<T, F, K> moments_;
+  RowMoments<T, F, K, R> moments_;
   Scratch<F> origin_, scale_;  // a value for each channel of the block, repeated
   Scratch<F> grad_, moved_;    // R rows of windows
   Scratch<F> spread_;          // of R rows of windows: a, then a * mean

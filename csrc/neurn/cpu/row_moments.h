@@ -10,34 +10,31 @@
 
 namespace neurn::NEURN_ISA {
 
-// Asks for four rows that will be needed soon, a little at each vector of the rows before: in the
+// Asks for R rows that will be needed soon, a little at each vector of the rows before: in the
 // order of their addresses where they follow each other, which the processor then anticipates.
-template <class F>
+template <class F, int R>
 class Ahead {
  public:
   Ahead(const F* rows, int64_t stride, int64_t elements)
       : at_(rows),
-        per_element_(stride == elements ? 4 : 1),
-        stride_(stride == elements ? N : stride) {}
+        per_element_(stride == elements ? R : 1),
+        stride_(stride == elements ? Simd<F>::lanes : stride) {}
   [[gnu::always_inline]] void ask(int64_t e) const {
     const F* at = at_ + e * per_element_;
-    __builtin_prefetch(at, 0, 2);
-    __builtin_prefetch(at + stride_, 0, 2);
-    __builtin_prefetch(at + 2 * stride_, 0, 2);
-    __builtin_prefetch(at + 3 * stride_, 0, 2);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) __builtin_prefetch(at + r * stride_, 0, 2);
   }
 
  private:
-  static constexpr int64_t N = Simd<F>::lanes;
   const F* at_;
   int64_t per_element_, stride_;
 };
 
-template <class T, class F, int K>
+// Rows of windows are computed R at a time.
+template <class T, class F, int K, int R>
 class RowMoments {
  public:
   static constexpr int64_t N = Simd<F>::lanes;
-  static constexpr int R = 4;  // rows of windows computed together
 
   // Strips of at most max_windows windows over up to `step` interleaved channels.
   RowMoments(const Axis& rows, const Axis& columns, int64_t step, int64_t max_windows)
@@ -69,16 +66,14 @@ class RowMoments {
     right_ = first + windows + K - 1 > columns_.lead + columns_.size ? elements_ - edge : elements_;
     in_place_ = Same<T, F>::value && pixels.column_stride == step && elements_ >= 2 * edge &&
                 (right_ == left_ || right_ - left_ >= N);
-    // Without a middle the copies of both ends join.
-    right_copy_ = right_ == left_ ? left_ : edge_pitch(step);
+    right_copy_ = edge_pitch(step);
     first_end_ = in_place_ && right_ > left_ ? left_ : elements_;
     next_ = prepared_ = row;
     prepare<K - 1>();
-    auto begin = [&, step](const F* const* x, int64_t e, int64_t, F* state)
-                     __attribute__((always_inline)) {
+    auto begin = [&, step](Rows x, int64_t e, int64_t, F* state) NEURN_INLINE {
 #pragma GCC unroll 8
-                       for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
-                     };
+      for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
+    };
     each_column<K - 1>(begin);
     next_ = prepared_;
     prepare<R>();
@@ -94,39 +89,31 @@ class RowMoments {
     prepare<R>();
     // The rows after these, if padding does not reorder them.
     const F* ahead_rows = table_[slot(next_ + R)].middle;
-    const Ahead<F> ahead(ahead_rows, in_place_ ? pixels_.row_stride : 0, elements_);
+    const Ahead<F, R> ahead(ahead_rows, in_place_ ? pixels_.row_stride : 0, elements_);
     const int64_t step = step_;
     const bool cut = elements_ < N;
     const F* const origins = origin_;
-    auto column = [&](const F* const* x, int64_t e, int64_t fresh, F* state)
-                      __attribute__((always_inline)) {
-                        ahead.ask(e);
-                        Across rows[K - 1 + R];
-#pragma GCC unroll 8
-                        for (int j = 0; j < K - 1; ++j) rows[j] = kept(state, j);
-#pragma GCC unroll 4
-                        for (int r = 0; r < R; ++r) rows[K - 1 + r] = across(x[r] + e, step);
-#pragma GCC unroll 8
-                        for (int j = 0; j < K - 1; ++j) keep(state, j, rows[j + R]);
-                        Vec<F> squares[R], means[R];
-                        const F* const origin = WithMean ? origins + e : nullptr;
-                        if constexpr (K == 3) {
-                          down3<WithMean>(rows, origin, squares, means);
-                        } else {
-                          down<WithMean>(rows, origin, squares, means);
-                        }
-                        for (int r = 0; r < R && __builtin_expect(cut, 0); ++r) {
-                          squares[r] = (Vec<F>)((Bits<F>)squares[r] & short_mask_);
-                          if constexpr (WithMean)
-                            means[r] = (Vec<F>)((Bits<F>)means[r] & short_mask_);
-                        }
-                        emit(e, fresh, squares, means);
-                      };
+    auto column = [&](Rows x, int64_t e, int64_t fresh, F* state) NEURN_INLINE {
+      ahead.ask(e);
+      Vec<F> squares[R], means[R];
+      const F* const origin = WithMean ? origins + e : nullptr;
+      if constexpr (K == 3) {
+        down3<WithMean>(x, e, step, state, origin, squares, means);
+      } else {
+        down<WithMean>(x, e, step, state, origin, squares, means);
+      }
+      for (int r = 0; r < R && __builtin_expect(cut, 0); ++r) {
+        squares[r] = (Vec<F>)((Bits<F>)squares[r] & short_mask_);
+        if constexpr (WithMean) means[r] = (Vec<F>)((Bits<F>)means[r] & short_mask_);
+      }
+      emit(e, fresh, squares, means);
+    };
     each_column<R>(column);
     next_ += R;
   }
 
  private:
+  using Rows = const F* const*;
   static constexpr int64_t state_size = 3 * (K - 1) * N;
   static constexpr int slots = 2 * R;
   static_assert(K > 1 && K - 1 <= slots);
@@ -188,14 +175,22 @@ class RowMoments {
       __builtin_prefetch(later, 0, 3);
       __builtin_prefetch(later + elements_ - 1, 0, 3);
     }
+    const int64_t before = columns_.lead > first_ ? columns_.lead - first_ : 0;
+    const int64_t inside = columns_.lead + columns_.size, end = first_ + windows_ + K - 1;
+    if (right_ == left_) {
+      const int64_t from = first_ + before - columns_.lead, to = inside < end ? inside : end;
+      copy_padding<count>(pixels, copy, first_, before, 0);
+      copy_inside<count>(pixels, copy, from * step_, (to - first_ - before) * step_,
+                         before * step_);
+      copy_padding<count>(pixels, copy, to, end - to, (to - first_) * step_);
+      return;
+    }
     if (left_ > 0) {
-      const int64_t padding = columns_.lead - first_;
-      copy_padding<count>(pixels, copy, first_, padding, 0);
-      copy_inside<count>(pixels, copy, 0, left_ + (K - 1 - padding) * step_, padding * step_);
+      copy_padding<count>(pixels, copy, first_, before, 0);
+      copy_inside<count>(pixels, copy, 0, left_ + (K - 1 - before) * step_, before * step_);
     }
     if (right_ < elements_) {
-      const int64_t begin = first_ + right_ / step_, end = first_ + windows_ + K - 1;
-      const int64_t inside = columns_.lead + columns_.size, size = (inside - begin) * step_;
+      const int64_t begin = first_ + right_ / step_, size = (inside - begin) * step_;
       copy_inside<count>(pixels, copy, (begin - columns_.lead) * step_, size, right_copy_);
       copy_padding<count>(pixels, copy, inside, end - inside, right_copy_ + size);
     }
@@ -295,44 +290,57 @@ class RowMoments {
   }
 
   template <bool WithMean>
-  [[gnu::always_inline]] static void down3(const Across* rows, const F* origin, Vec<F>* squares,
-                                           Vec<F>* means) {
-    Vec<F> above = rise(rows[0], rows[1]);
-#pragma GCC unroll 4
+  [[gnu::always_inline]] static void down3(Rows x, int64_t e, int64_t step, F* state,
+                                           const F* origin, Vec<F>* squares, Vec<F>* means) {
+    Across first = kept(state, 0), second = kept(state, 1);
+    Vec<F> above = rise(first, second);
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Vec<F> below = rise(rows[r + 1], rows[r + 2]);
+      const Across third = across(x[r] + e, step);
+      const Vec<F> below = rise(second, third);
       const Vec<F> between = above * above + below * (above + below);
-      const Vec<F> within = rows[r].within + rows[r + 1].within + rows[r + 2].within;
+      const Vec<F> within = first.within + second.within + third.within;
       squares[r] = (within + between * (F(1) / F(3))) * (F(2) / F(3));
-      if constexpr (WithMean) means[r] = patch_mean(rows[r + 1], below - above, origin);
+      if constexpr (WithMean) means[r] = patch_mean(second, below - above, origin);
       above = below;
+      first = second;
+      second = third;
     }
+    keep(state, 0, first);
+    keep(state, 1, second);
   }
 
   // Row R - 1 is in all R windows: the reference. Suffix sums, of the rows from some shared row up,
   // meet prefix sums of the rows below it.
   template <bool WithMean>
-  [[gnu::always_inline]] static void down(const Across* rows, const F* origin, Vec<F>* squares,
-                                          Vec<F>* means) {
+  [[gnu::always_inline]] static void down(Rows x, int64_t e, int64_t step, F* state,
+                                          const F* origin, Vec<F>* squares, Vec<F>* means) {
     static_assert(K > R);
+    Across rows[K - 1 + R];
+#pragma GCC unroll 8
+    for (int j = 0; j < K - 1; ++j) rows[j] = kept(state, j);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) rows[K - 1 + r] = across(x[r] + e, step);
+#pragma GCC unroll 8
+    for (int j = 0; j < K - 1; ++j) keep(state, j, rows[j + R]);
     constexpr int turn = K - (K - R) / 2;  // where the rows below start
     const F inverse = F(1) / F(K);
     const Across& reference = rows[R - 1];
     Vec<F> sum_above[R], square_above[R], within_above[R];
     Vec<F> sum, square, within;
-    auto begin = [&](int j) __attribute__((always_inline)) {
+    auto begin = [&](int j) NEURN_INLINE {
       const Vec<F> d = rise(reference, rows[j]);
       sum = d;
       square = d * d;
       within = rows[j].within;
     };
-    auto add = [&](int j) __attribute__((always_inline)) {
+    auto add = [&](int j) NEURN_INLINE {
       const Vec<F> d = rise(reference, rows[j]);
       sum += d;
       square += d * d;
       within += rows[j].within;
     };
-    auto finish = [&](int r, Vec<F> s, Vec<F> q, Vec<F> w) __attribute__((always_inline)) {
+    auto finish = [&](int r, Vec<F> s, Vec<F> q, Vec<F> w) NEURN_INLINE {
       squares[r] = w + (q - s * s * inverse) * inverse;
       if constexpr (WithMean) means[r] = patch_mean(reference, s, origin);
     };

@@ -9,7 +9,8 @@ template <class T, class F, int K>
 class RowSweep {
  public:
   static constexpr int64_t N = Simd<F>::lanes;
-  static constexpr int R = RowMoments<T, F, K>::R;
+  // The most that registers hold.
+  static constexpr int R = K == 3 && N >= 8 ? 8 : 4;
   static_assert(N % R == 0);
 
   RowSweep(const Problem& p, const Blocks& blocks)
@@ -113,12 +114,12 @@ class RowSweep {
     const bool single = step_ == 1;
     F* tops_of = tops_.data();
     Bits<F> tops{};
-    const Ahead<F> ahead(out + R * stride, stride, elements_);
+    const Ahead<F, R> ahead(out + R * stride, stride, elements_);
     auto emit = [&, out, stride, single, tops_of](int64_t e, int64_t, const Vec<F>* squares,
-                                                  const Vec<F>*) __attribute__((always_inline)) {
+                                                  const Vec<F>*) NEURN_INLINE {
       ahead.ask(e);
       Bits<F> top{};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         store(out + r * stride + e, squares[r]);
         if (Full || r < count) top = maximum(top, (Bits<F>)squares[r]);
@@ -170,7 +171,7 @@ class RowSweep {
   const Problem& p_;
   const Blocks& blocks_;
   const int64_t windows_, pitch_;
-  RowMoments<T, F, K> moments_;
+  RowMoments<T, F, K, R> moments_;
   Scratch<F> result_, tops_;
   Pixels<T> x_{};
   int64_t step_ = 1, count_ = 0, elements_ = 0;

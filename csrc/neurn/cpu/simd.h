@@ -19,6 +19,9 @@
 #define NEURN_ISA baseline
 #endif
 
+// For lambdas, which take no attribute of the standard's spelling.
+#define NEURN_INLINE __attribute__((always_inline))
+
 namespace neurn::NEURN_ISA {
 
 template <class F>
