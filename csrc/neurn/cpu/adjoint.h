@@ -37,4 +37,44 @@ struct Share {
   double value;
 };
 
+// The gradient with respect to the outputs of one block, told by windows.
+template <class T>
+struct Gradient {
+  const Problem* problem;
+  Pixels<T> pixels;
+  int64_t channel_stride, step;
+  const Share* shares;
+  int64_t share_count;
+
+  // Outputs of a row of windows, from one window to another.
+  template <class F>
+  void read_row(int64_t window_row, int64_t from, int64_t to, F* out) const {
+    const Problem& p = *problem;
+    const int64_t margin = backward_margin(p.k, p.padding), stride = pixels.column_stride;
+    const int64_t row = wrapped(window_row - margin, p.out_height);
+    const T* source = pixels.origin + row * pixels.row_stride;
+    if (margin == 0 && step == 1) {
+      read_run(source + from * stride, stride, to - from, out);
+    } else if (margin == 0 && stride == step && channel_stride == 1) {
+      read_run(source + from * stride, 1, (to - from) * step, out);
+    } else {
+      for (int64_t m = from; m < to; ++m) {
+        read_run(source + wrapped(m - margin, p.out_width) * stride, channel_stride, step,
+                 out + (m - from) * step);
+      }
+    }
+    for (int64_t i = 0; i < share_count; ++i) {
+      if (shares[i].row != row) continue;
+      for (int64_t m = from; m < to; ++m) {
+        if (wrapped(m - margin, p.out_width) != shares[i].column) continue;
+        out[(m - from) * step + shares[i].channel] += static_cast<F>(shares[i].value);
+      }
+    }
+  }
+
+ private:
+  // Circular padding lets windows wrap around.
+  static int64_t wrapped(int64_t i, int64_t size) { return (i % size + size) % size; }
+};
+
 }  // namespace neurn::NEURN_ISA

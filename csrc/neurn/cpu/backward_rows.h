@@ -40,12 +40,9 @@ class BackwardRows {
     const int64_t block = unit % blocks_.count, sample = unit / blocks_.count;
     const int64_t channel = blocks_.first_channel(block);
     step_ = blocks_.step(block);
-    grad_array_ = &grad;
     row_sums_ = row_sums;
-    shares_ = shares;
-    share_count_ = count;
     x_ = pixels_of<T>(x, sample, channel);
-    grad_data_ = static_cast<const T*>(grad.data) + sample * grad.n + channel * grad.c;
+    gradient_ = {&p_, pixels_of<T>(grad, sample, channel), grad.c, step_, shares, count};
     T* out = static_cast<T*>(dx.data) + sample * dx.n + channel * dx.c;
     own_from_ = from * N;
     own_to_ = to * N < p_.height ? to * N : p_.height;
@@ -159,44 +156,26 @@ class BackwardRows {
 
   // The gradient for R rows of windows, from window_from_ on: where it is, or a copy.
   const F* gradient(int64_t window_row, int64_t* stride) {
-    const Array& grad = *grad_array_;
-    const int64_t elements = (window_to_ - window_from_) * step_;
-    const bool dense = grad.w == step_ && (step_ == 1 || grad.c == 1) && margin_ == 0;
+    const Pixels<T>& grad = gradient_.pixels;
     if constexpr (Same<T, F>::value) {
-      if (dense && share_count_ == 0 && elements >= N && window_row + R <= p_.rows.outputs) {
-        *stride = grad.h;
-        return grad_data_ + window_row * grad.h + window_from_ * step_;
+      if (grad.column_stride == step_ && (step_ == 1 || gradient_.channel_stride == 1) &&
+          margin_ == 0 && gradient_.share_count == 0 && (window_to_ - window_from_) * step_ >= N &&
+          window_row + R <= p_.rows.outputs) {
+        *stride = grad.row_stride;
+        return grad.origin + window_row * grad.row_stride + window_from_ * step_;
       }
     }
     *stride = pitch_;
     for (int64_t r = 0; r < R; ++r) {
       F* copy = grad_.data() + r * pitch_;
-      if (window_row + r >= p_.rows.outputs) {
-        memset(copy, 0, pitch_ * sizeof(F));
-        continue;
-      }
-      const int64_t row = wrapped(window_row + r - margin_, p_.out_height);
-      const T* source = grad_data_ + row * grad.h;
-      if (dense || (step_ == 1 && margin_ == 0)) {
-        read_run(source + window_from_ * grad.w, step_ == 1 ? grad.w : 1, elements, copy);
+      if (window_row + r < p_.rows.outputs) {
+        gradient_.read_row(window_row + r, window_from_, window_to_, copy);
       } else {
-        for (int64_t m = window_from_; m < window_to_; ++m) {
-          read_run(source + wrapped(m - margin_, p_.out_width) * grad.w, grad.c, step_,
-                   copy + (m - window_from_) * step_);
-        }
-      }
-      for (int64_t i = 0; i < share_count_; ++i) {
-        if (shares_[i].row != row) continue;
-        for (int64_t m = window_from_; m < window_to_; ++m) {
-          if (wrapped(m - margin_, p_.out_width) != shares_[i].column) continue;
-          copy[(m - window_from_) * step_ + shares_[i].channel] += static_cast<F>(shares_[i].value);
-        }
+        memset(copy, 0, pitch_ * sizeof(F));
       }
     }
     return grad_.data();
   }
-
-  static int64_t wrapped(int64_t i, int64_t size) { return (i % size + size) % size; }
 
   void add_row_sums(int64_t row, const Vec<F>* moved) {
     const int64_t end = own_to_ < p_.out_height ? own_to_ : p_.out_height;
@@ -339,15 +318,7 @@ class BackwardRows {
     }
     if (to != result_.data()) return;
     for (int64_t r = 0; r < rows; ++r) {
-      const F* from = to + r * stride;
-      T* target = out + (u + r) * dx.h + first_ * dx.w;
-      if (dense) {
-        write_run(from, 1, elements, target);
-        continue;
-      }
-      for (int64_t m = 0; m < count_; ++m) {
-        write_run(from + m * step_, dx.c, step_, target + m * dx.w);
-      }
+      write_row(to + r * stride, count_, step_, dx, out + (u + r) * dx.h + first_ * dx.w);
     }
   }
 
@@ -398,11 +369,8 @@ class BackwardRows {
   Scratch<F> summed_;          // the same of the last rows, summed along the columns
   Scratch<F> zeros_, pixels_, result_;
   Pixels<T> x_{};
-  const Array* grad_array_ = nullptr;
-  const T* grad_data_ = nullptr;
+  Gradient<T> gradient_{};
   double* row_sums_ = nullptr;
-  const Share* shares_ = nullptr;
-  int64_t share_count_ = 0;
   int64_t step_ = 1, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0, lead_ = 0;
   int64_t counted_from_ = 0, counted_to_ = 0, own_from_ = 0, own_to_ = 0;
 };

@@ -49,10 +49,8 @@ class BackwardSweep {
     step_ = blocks_.step(block);
     scales_ = scales;
     row_sums_ = row_sums;
-    shares_ = shares;
-    share_count_ = count;
     x_ = pixels_of<T>(x, sample, channel);
-    grad_data_ = static_cast<const T*>(grad.data) + sample * grad.n + channel * grad.c;
+    gradient_ = {&p_, pixels_of<T>(grad, sample, channel), grad.c, step_, shares, count};
     own_from_ = from * N;
     own_to_ = to * N < p_.height ? to * N : p_.height;
     moments_.forget();
@@ -68,7 +66,7 @@ class BackwardSweep {
       for (int64_t tile = from; tile < to; ++tile) {
         const int64_t last = tile * N + N - 1 + first_window(p_.k, p_.padding) + p_.k - 1;
         const int64_t end = last < p_.rows.outputs - 1 ? last : p_.rows.outputs - 1;
-        for (; next * N <= end; ++next) spread(grad, next);
+        for (; next * N <= end; ++next) spread(next);
         gather(tile, static_cast<T*>(dx.data) + sample * dx.n + channel * dx.c, dx);
       }
     }
@@ -91,27 +89,27 @@ class BackwardSweep {
   }
 
   // a and a * mean of a tile of windows, summed along the columns, into the row rings.
-  void spread(const Array& grad, int64_t tile) {
+  void spread(int64_t tile) {
     const int64_t windows = window_to_ - window_from_;
-    read_gradient(grad, tile, windows);
+    read_gradient(tile, windows);
     const F k = F(p_.k), inverse = F(1) / (k * k);
     const Vec<F> zero{};
     F* a = spread_a_.data() + lead_ * step_ * N;
     F* b = spread_b_.data() + lead_ * step_ * N;
     const F* gradient = grad_transposed_.data();
     const int64_t step = step_;
-    moments_.template tile<true>(
-        x_, p_.rows, p_.columns, tile * N, origin_.data(), hint_for(grad, tile),
-        [&](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) {
-          const int64_t at = (m * step + c) * N;
-          const Vec<F> root = square_root<F>(squares);
-          const Vec<F> ratio = load(gradient + at) * scales_[c] / (root * k);
-          const Vec<F> weight = squares == zero ? zero : ratio;
-          store(a + at, weight);
-          store(b + at, weight * (sum * inverse));
-          // The gradient's place now takes grad k sigma.
-          store(grad_transposed_.data() + at, load(gradient + at) * root);
-        });
+    moments_.template tile<true>(x_, p_.rows, p_.columns, tile * N, origin_.data(), hint_for(tile),
+                                 [&](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) {
+                                   const int64_t at = (m * step + c) * N;
+                                   const Vec<F> root = square_root<F>(squares);
+                                   const Vec<F> ratio =
+                                       load(gradient + at) * scales_[c] / (root * k);
+                                   const Vec<F> weight = squares == zero ? zero : ratio;
+                                   store(a + at, weight);
+                                   store(b + at, weight * (sum * inverse));
+                                   // The gradient's place now takes grad k sigma.
+                                   store(grad_transposed_.data() + at, load(gradient + at) * root);
+                                 });
     if (row_sums_ != nullptr) add_row_sums(tile);
     for (int64_t c = 0; c < step_; ++c) {
       sum_columns(spread_a_.data(), spread_b_.data(), c);
@@ -121,46 +119,25 @@ class BackwardSweep {
   }
 
   // Prefetches the rows of x and grad that the next tile reads.
-  auto hint_for(const Array& grad, int64_t tile) const {
+  auto hint_for(int64_t tile) const {
     const int64_t x_row = (tile + 1) * N + p_.k - 1 - p_.rows.lead, grad_row = (tile + 1) * N;
     const T* x = x_.origin + window_from_ * x_.column_stride;
-    const T* g = grad_data_ + window_from_ * grad.w;
-    return [this, x, g, x_row, grad_row, &grad](int64_t at) {
+    const Pixels<T>& grad = gradient_.pixels;
+    const T* g = grad.origin + window_from_ * grad.column_stride;
+    return [this, x, g, x_row, grad_row, stride = grad.row_stride](int64_t at) {
       for (int64_t t = 0; t < N; ++t) {
         const int64_t i = x_row + t < p_.height ? x_row + t : p_.height - 1;
         const int64_t o = grad_row + t < p_.out_height ? grad_row + t : p_.out_height - 1;
         __builtin_prefetch(x + i * x_.row_stride + at, 0, 2);
-        __builtin_prefetch(g + o * grad.h + at, 0, 2);
+        __builtin_prefetch(g + o * stride + at, 0, 2);
       }
     };
   }
 
-  void read_gradient(const Array& grad, int64_t tile, int64_t windows) {
+  void read_gradient(int64_t tile, int64_t windows) {
     const int64_t pitch = Moments<F>::round_up(windows_ * blocks_.width, N);
-    const int64_t margin = backward_margin(p_.k, p_.padding);
     for (int64_t t = 0; t < N && tile * N + t < p_.rows.outputs; ++t) {
-      int64_t row = tile * N + t - margin;
-      row = (row % p_.out_height + p_.out_height) % p_.out_height;
-      const T* source = grad_data_ + row * grad.h;
-      F* target = grad_.data() + t * pitch;
-      auto column_of = [&](int64_t m) {
-        const int64_t column = window_from_ + m - margin;
-        return (column % p_.out_width + p_.out_width) % p_.out_width;
-      };
-      if (step_ == 1 && margin == 0) {
-        read_run(source + window_from_ * grad.w, grad.w, windows, target);
-      } else {
-        for (int64_t m = 0; m < windows; ++m) {
-          read_run(source + column_of(m) * grad.w, grad.c, step_, target + m * step_);
-        }
-      }
-      for (int64_t i = 0; i < share_count_; ++i) {
-        if (shares_[i].row != row) continue;
-        for (int64_t m = 0; m < windows; ++m) {
-          if (column_of(m) != shares_[i].column) continue;
-          target[m * step_ + shares_[i].channel] += static_cast<F>(shares_[i].value);
-        }
-      }
+      gradient_.read_row(tile * N + t, window_from_, window_to_, grad_.data() + t * pitch);
     }
     for (int64_t e = 0; e < windows * step_; e += N) {
       Vec<F> square[N];
@@ -310,14 +287,7 @@ class BackwardSweep {
       for (int64_t e = 0; e < elements; e += N) {
         store(row + e, (load(row + e) - load(origin_.data() + e)) * load(a + e) - load(b + e));
       }
-      T* target = out + (u + i) * dx.h + first_ * dx.w;
-      if (dx.w == step_ && (step_ == 1 || dx.c == 1)) {
-        write_run(row, 1, elements, target);
-      } else {
-        for (int64_t m = 0; m < count_; ++m) {
-          write_run(row + m * step_, dx.c, step_, target + m * dx.w);
-        }
-      }
+      write_row(row, count_, step_, dx, out + (u + i) * dx.h + first_ * dx.w);
     }
   }
 
@@ -334,11 +304,9 @@ class BackwardSweep {
   Scratch<F> zeros_, pixels_;
   Scratch<const F*> pointers_a_, pointers_b_;
   Pixels<T> x_{};
-  const T* grad_data_ = nullptr;
+  Gradient<T> gradient_{};
   const F* scales_ = nullptr;
   double* row_sums_ = nullptr;
-  const Share* shares_ = nullptr;
-  int64_t share_count_ = 0;
   int64_t step_ = 1, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0, lead_ = 0;
   int64_t own_from_ = 0, own_to_ = 0;
 };

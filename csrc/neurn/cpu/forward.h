@@ -140,8 +140,7 @@ class Sweep {
     const int64_t block = unit % blocks_.count;
     T* out = static_cast<T*>(y.data) + unit / blocks_.count * y.n +
              blocks_.first_channel(block) * y.c + tile * N * y.h + first * y.w;
-    const bool dense = y.w == step;
-    const bool direct = Same<T, F>::value && dense;
+    const bool direct = Same<T, F>::value && y.w == step;
     for (int64_t e = 0; e < elements; e += N) {
       Vec<F> square[N];
 #pragma GCC unroll 16
@@ -162,16 +161,7 @@ class Sweep {
     }
     if (direct) return;
     for (int64_t t = 0; t < height; ++t) {
-      const F* row = rows_.data() + t * pitch;
-      if (dense) {
-        write_run(row, 1, elements, out + t * y.h);
-      } else if (step == 1) {
-        write_run(row, y.w, elements, out + t * y.h);
-      } else {
-        for (int64_t m = 0; m < windows; ++m) {
-          write_run(row + m * step, y.c, step, out + t * y.h + m * y.w);
-        }
-      }
+      write_row(rows_.data() + t * pitch, windows, step, y, out + t * y.h);
     }
   }
 

@@ -56,6 +56,20 @@ inline F output_factor(double peak, int64_t k, double floor) {
   return factor;
 }
 
+// A row of pixels, `step` channels each, to where they belong in an array.
+template <class T, class F>
+inline void write_row(const F* row, int64_t pixels, int64_t step, const Array& array, T* out) {
+  if (array.w == step && (step == 1 || array.c == 1)) {
+    write_run(row, 1, pixels * step, out);
+  } else if (step == 1) {
+    write_run(row, array.w, pixels, out);
+  } else {
+    for (int64_t m = 0; m < pixels; ++m) {
+      write_run(row + m * step, array.c, step, out + m * array.w);
+    }
+  }
+}
+
 // The largest M of a tile. As bit patterns, non-negative floats are ordered like unsigned integers,
 // and NaN is above everything.
 template <class F>

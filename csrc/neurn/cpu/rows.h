@@ -159,13 +159,7 @@ class RowSweep {
         }
       }
     }
-    if (y.w == step_ && (step_ == 1 || y.c == 1)) {
-      write_run(result, 1, elements_, target);
-    } else {
-      for (int64_t m = 0; m < count_; ++m) {
-        write_run(result + m * step_, y.c, step_, target + m * y.w);
-      }
-    }
+    write_row(result, count_, step_, y, target);
   }
 
   const Problem& p_;
