@@ -23,9 +23,10 @@ stats = torch.ops.neurn.forward_stats
 backward = torch.ops.neurn.backward
 
 KERNELS = (3, 5, 7, 9, 11)
-# Around one vector (4, 8 or 16 lanes), two, and a strip of 256 or 512 columns.
+# Around one vector (4, 8 or 16 lanes) and two.
 WIDTHS = (1, 2, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33, 35, 47, 48, 63, 65, 100)
-WIDE = (255, 257, 300, 511, 513, 530, 1025)
+# Around a strip: 256 columns in tiles, 1024 in rows, fewer with channels side by side.
+WIDE = (255, 257, 300, 511, 513, 1023, 1025, 1040, 2050)
 
 
 def check(x, kernel_size, padding, scope):

@@ -33,6 +33,14 @@ inline int64_t strip_windows(int64_t outputs, int64_t k, int64_t step) {
   return (outputs + strips - 1) / strips;
 }
 
+// In row order whole rows are best, which the processor reads ahead; the second-level cache holds
+// what is kept of them.
+inline int64_t row_strip_windows(int64_t outputs, int64_t step) {
+  const int64_t most = 1024 / step;
+  const int64_t strips = (outputs + most - 1) / most;
+  return (outputs + strips - 1) / strips;
+}
+
 template <class T>
 inline Pixels<T> pixels_of(const Array& a, int64_t sample, int64_t channel) {
   const T* data = static_cast<const T*>(a.data);

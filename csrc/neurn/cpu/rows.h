@@ -16,7 +16,7 @@ class RowSweep {
   RowSweep(const Problem& p, const Blocks& blocks)
       : p_(p),
         blocks_(blocks),
-        windows_(row_strip(p.out_width, blocks.width)),
+        windows_(row_strip_windows(p.out_width, blocks.width)),
         pitch_(Moments<F>::round_up(windows_ * blocks.width, N)),
         moments_(p.rows, p.columns, blocks.width, windows_),
         result_(R * pitch_),
@@ -88,12 +88,6 @@ class RowSweep {
   }
 
  private:
-  static int64_t row_strip(int64_t outputs, int64_t step) {
-    const int64_t most = 512 / step > 8 ? 512 / step : 8;
-    const int64_t strips = (outputs + most - 1) / most;
-    return (outputs + strips - 1) / strips;
-  }
-
   int64_t select(const Array& x, int64_t unit) {
     const int64_t block = unit % blocks_.count;
     x_ = pixels_of<T>(x, unit / blocks_.count, blocks_.first_channel(block));
