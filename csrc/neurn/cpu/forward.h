@@ -342,14 +342,15 @@ class Forward {
       const int64_t end = below < p_.out_height ? below : p_.out_height;
       for (*row = place.tile * N; *row < end; ++*row) {
         const F* values = plane + *row * y_.h;
-        *column = 0;
+        int64_t seen = 0;
         if (y_.w == 1) {
-          const Vec<F> wanted = broadcast(place.value);
-          while (*column + N <= p_.out_width && !any(load(values + *column) == wanted)) {
-            *column += N;
+          Mask<F> found{};
+          for (; seen + N <= p_.out_width; seen += N) {
+            found |= load(values + seen) == broadcast(place.value);
           }
+          if (any(found)) seen = 0;
         }
-        for (; *column < p_.out_width; ++*column) {
+        for (*column = seen; *column < p_.out_width; ++*column) {
           if (values[*column * y_.w] == place.value) return true;
         }
       }

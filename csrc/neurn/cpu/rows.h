@@ -37,7 +37,9 @@ class RowSweep {
           y != nullptr && Same<T, F>::value && raw && y->w == step && elements_ >= N;
       for (int64_t tile = from; tile < to; ++tile) {
         const int64_t end = (tile + 1) * N < p_.out_height ? (tile + 1) * N : p_.out_height;
-        if (tops != nullptr) tops_.zero();
+        for (int64_t e = 0; e < (step == 1 ? N : elements_); e += N) {
+          store(tops_.data() + e, Vec<F>{});
+        }
         for (int64_t o = tile * N; o < end; o += R) {
           const int64_t count = end - o < R ? end - o : R;
           const bool in_place = direct && count == R;
