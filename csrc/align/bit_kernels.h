@@ -1,0 +1,91 @@
+// Kernels on bit planes, for linear gaps and two scores: raw memory in, one table for every
+// instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "problem.h"
+
+namespace neurn::align {
+
+// Differences of shifted scores (see cpu/bits.h) need `planes` bits, tokens `token_planes`.
+struct BitScoring {
+  int64_t equal, unequal;
+  int planes, token_planes;
+};
+
+inline constexpr int most_planes = 4;
+inline constexpr int most_token_planes = 16;
+
+enum class SweepKind {
+  set,        // targets begin inside, selected rows
+  long_set,   // besides, borders: a query has more rows than a strip
+  begin,      // borders, a target begins
+  middle,     // borders
+  trace       // borders, a target begins, traces
+};
+
+// What cpu/strip.h says, in words: rows and state have strip_vectors x words words a plane.
+struct StripCall {
+  BitScoring scoring;
+  SweepKind kind;
+  const uint64_t* column_token;
+  int64_t column_stride;
+  const uint64_t* column_starts;
+  const uint64_t* rows;  // token[strip_vectors][token_planes], keep, selected
+  uint64_t* state;       // v and h[strip_vectors][planes]
+  int64_t begin, end;    // steps
+  uint8_t* selected;     // 8 bytes a step
+  uint64_t* border;
+  int64_t border_stride;
+  uint64_t* trace;
+};
+
+// What cpu/lanes.h says: a pair a lane, `words` words of lanes. Queries end with the last row.
+struct LaneCall {
+  BitScoring scoring;
+  bool shared;              // columns have one word, which stands for all
+  const uint64_t* rows;     // [row][token plane][word]
+  const uint64_t* columns;  // [column][token plane][word, or one]
+  int64_t row_count, column_count;
+  const uint64_t* begun;  // [row][word] for the first `ragged` rows: queries that have begun
+  int64_t ragged;
+  uint64_t* difference;  // [column][plane][word], scratch
+  // Sums of differences along the last row up to each lane's last column; lanes in the order of
+  // their sizes, which are > 0.
+  const int32_t* lane;
+  const int64_t* size;
+  int64_t count;
+  int64_t* sum;
+};
+
+// Token planes of 64 sequences: word[position * position_stride + k * plane_stride], bit l is
+// sequence l's, at position - first[l].
+struct PackCall {
+  const Token* const* sequence;
+  const int64_t* size;
+  const int64_t* first;
+  int count;
+  int64_t positions;
+  int token_planes;
+  uint64_t* word;
+  int64_t position_stride, plane_stride;
+};
+
+struct BitKernels {
+  int words;          // of a vector
+  int strip_vectors;  // a strip has strip_vectors * words * 64 rows
+  void (*run_strip)(const StripCall&);
+  // Planes 0 .. token_planes - 1 of size columns, and `after` more words behind them; `words`
+  // words before each plane are zeros.
+  void (*fill_columns)(const Token* tokens, int64_t size, int64_t after, int token_planes,
+                       uint64_t* planes, int64_t stride);
+  // Sum over steps of the differences of selected word w of vector u.
+  int64_t (*sum_selected)(const uint8_t* selected, int64_t steps, int u, int w, int planes);
+  void (*run_lanes)(const LaneCall&);
+  void (*pack)(const PackCall&);
+};
+
+const BitKernels& bit_kernels();
+
+}  // namespace neurn::align

@@ -1,0 +1,148 @@
+// Compiled once per instruction set (NEURN_ISA, NEURN_VECTOR_BYTES).
+#include "../bit_kernels.h"
+
+#include "lanes.h"
+#include "pack.h"
+#include "strip.h"
+
+namespace neurn::align::NEURN_ISA {
+namespace {
+
+// Calls f with the cell of the scoring and the number of token planes, both known when compiled.
+template <class F>
+[[gnu::always_inline]] inline void specialize(const BitScoring& scoring, F f) {
+  const auto with_cell = [&]<class Cell>(std::type_identity<Cell>) NEURN_INLINE {
+    const Cell cell(scoring.equal, scoring.unequal);
+    switch (scoring.token_planes) {
+      case 3:
+        return f(cell, std::integral_constant<int, 3>());
+      case 5:
+        return f(cell, std::integral_constant<int, 5>());
+      case 8:
+        return f(cell, std::integral_constant<int, 8>());
+      default:
+        return f(cell, std::integral_constant<int, 16>());
+    }
+  };
+  // The published scores.
+  if (scoring.equal == 5 && scoring.unequal == 2) {
+    return with_cell(std::type_identity<FixedCell<5, 2>>());
+  }
+  switch (scoring.planes) {
+    case 1:
+      return with_cell(std::type_identity<AnyCell<1>>());
+    case 2:
+      return with_cell(std::type_identity<AnyCell<2>>());
+    case 3:
+      return with_cell(std::type_identity<AnyCell<3>>());
+    default:
+      return with_cell(std::type_identity<AnyCell<4>>());
+  }
+}
+
+template <Sweep sweep, class Cell, int K>
+[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
+  constexpr int B = Cell::planes;
+  const Columns columns{call.column_token, call.column_stride, call.column_starts};
+  Rows<K> rows;
+  const uint64_t* from = call.rows;
+  for (int u = 0; u < strip_vectors; ++u) {
+    for (int k = 0; k < K; ++k, from += words) rows.token[u][k] = load(from);
+  }
+  for (int u = 0; u < strip_vectors; ++u, from += words) rows.keep[u] = load(from);
+  for (int u = 0; u < strip_vectors; ++u, from += words) rows.selected[u] = load(from);
+  State<Cell> state;
+  uint64_t* at = call.state;
+  for (int u = 0; u < strip_vectors; ++u) {
+    for (int k = 0; k < B; ++k, at += 2 * words) {
+      state.v[u][k] = load(at);
+      state.h[u][k] = load(at + words);
+    }
+  }
+  run_strip<sweep>(cell, columns, rows, state, call.begin, call.end, call.selected,
+                   Border{call.border, call.border_stride}, call.trace);
+  at = call.state;
+  for (int u = 0; u < strip_vectors; ++u) {
+    for (int k = 0; k < B; ++k, at += 2 * words) {
+      store(at, state.v[u][k]);
+      store(at + words, state.h[u][k]);
+    }
+  }
+}
+
+void run_strip_call(const StripCall& call) {
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
+    using Cell = std::remove_cvref_t<decltype(cell)>;
+    constexpr int K = decltype(planes)::value;
+    switch (call.kind) {
+      case SweepKind::set:
+        return strip<Sweep{true, true, false, false}, Cell, K>(call, cell);
+      case SweepKind::long_set:
+        return strip<Sweep{true, true, true, false}, Cell, K>(call, cell);
+      case SweepKind::begin:
+        return strip<Sweep{true, false, true, false}, Cell, K>(call, cell);
+      case SweepKind::middle:
+        return strip<Sweep{false, false, true, false}, Cell, K>(call, cell);
+      case SweepKind::trace:
+        return strip<Sweep{true, false, true, true}, Cell, K>(call, cell);
+    }
+  });
+}
+
+void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_planes,
+                  uint64_t* planes, int64_t stride) {
+  for (int k = 0; k < token_planes; ++k) {
+    uint64_t* plane = planes + k * stride;
+    for (int w = 1; w <= words; ++w) plane[-w] = 0;
+    int64_t t = 0;
+    for (; t + words <= size; t += words) {
+      Bits bits;
+      for (int w = 0; w < words; ++w) bits[w] = tokens[t + w];
+      store(plane + t, load(plane + t - words) << 1 | (bits >> k & 1));
+    }
+    for (; t < size + after; ++t) {
+      plane[t] = plane[t - words] << 1 | (t < size ? tokens[t] >> k & 1 : 0);
+    }
+  }
+}
+
+int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int planes) {
+  int64_t count[most_planes] = {};
+  const auto add = [&](uint64_t bytes, int by) NEURN_INLINE {
+    for (int k = 0; k < planes; ++k) count[k] += bytes >> (8 * (4 * u + k)) & (by == 8 ? 255 : 1);
+  };
+  int64_t t = 0;
+  while (t + words <= steps) {
+    // 255: as many as a byte can count.
+    const int64_t end = steps - t < 255 * words ? steps : t + 255 * words;
+    Bits sum{};
+    for (; t + words <= end; t += words) {
+      sum += (load(reinterpret_cast<const uint64_t*>(selected + 8 * t)) >> w) &
+             broadcast(0x0101010101010101);
+    }
+    for (int i = 0; i < words; ++i) add(sum[i], 8);
+  }
+  for (; t < steps; ++t) {
+    uint64_t bytes;
+    memcpy(&bytes, selected + 8 * t, 8);
+    add(bytes >> w, 1);
+  }
+  int64_t out = 0;
+  for (int k = 0; k < planes; ++k) out += count[k] << k;
+  return out;
+}
+
+void run_lanes_call(const LaneCall& call) {
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
+    constexpr int K = decltype(planes)::value;
+    return call.shared ? run_lanes<true, K>(cell, call) : run_lanes<false, K>(cell, call);
+  });
+}
+
+}  // namespace
+
+extern const BitKernels bit_table;
+const BitKernels bit_table{words, strip_vectors, run_strip_call, fill_columns, sum_selected,
+                           run_lanes_call, pack};
+
+}  // namespace neurn::align::NEURN_ISA

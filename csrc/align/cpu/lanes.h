@@ -1,0 +1,101 @@
+// Many pairs at once, one a lane, swept row by row.
+#pragma once
+
+#include "../bit_kernels.h"
+#include "bits.h"
+
+namespace neurn::align::NEURN_ISA {
+
+// Rows in one pass over the columns: their vertical differences stay in registers.
+inline constexpr int lane_rows = words == 8 ? 4 : 2;
+
+template <bool shared>
+[[gnu::always_inline]] inline Bits load_column(const uint64_t* p) {
+  return shared ? broadcast(*p) : load(p);
+}
+
+// Rows row .. row + R - 1 over all columns. ragged: rows above a query's first leave differences 0.
+template <bool shared, int K, int R, bool ragged, class Cell>
+[[gnu::noinline]] void pass(const Cell& given, const LaneCall& call, int64_t row) {
+  static_assert(R == 1 || !ragged);
+  constexpr int B = Cell::planes, column_words = shared ? 1 : words;
+  const Cell cell = given;
+  const uint64_t* rows = call.rows + row * K * words;
+  const Bits begun = ragged ? load(call.begun + row * words) : Bits{};
+  Bits v[R][B] = {};
+  const uint64_t* column = call.columns;
+  uint64_t* difference = call.difference;
+  for (int64_t j = 0; j < call.column_count; ++j) {
+    Bits h[B], token[K];
+    for (int k = 0; k < B; ++k) h[k] = load(difference + k * words);
+    for (int k = 0; k < K; ++k) token[k] = load_column<shared>(column + k * column_words);
+    unroll<R>([&](auto index) NEURN_INLINE {
+      constexpr int r = decltype(index)::value;
+      const uint64_t* own = rows + r * K * words;
+      Bits differ = token[0] ^ load(own);
+      for (int k = 1; k < K; ++k) {
+        differ = logic([](auto d, auto p, auto q) NEURN_INLINE { return d | (p ^ q); }, differ,
+                       token[k], load(own + k * words));
+      }
+      cell.template step<false>(v[r], h, differ, nullptr, nullptr);
+    });
+    if constexpr (ragged) {
+      for (int k = 0; k < B; ++k) h[k] &= begun;
+    }
+    for (int k = 0; k < B; ++k) store(difference + k * words, h[k]);
+    column += K * column_words;
+    difference += B * words;
+  }
+}
+
+// Adds up the differences of every lane in counters of bits, and reads a lane's at its last column.
+template <int B>
+[[gnu::noinline]] void sum_rows(const LaneCall& call) {
+  constexpr int most = 40;
+  uint64_t counter[most * words];
+  memset(counter, 0, sizeof counter);
+  const uint64_t* difference = call.difference;
+  int used = B;
+  int64_t done = 0;
+  for (int64_t j = 0; done < call.count; ++j, difference += B * words) {
+    while (((int64_t{1} << B) - 1) * (j + 1) >> used) ++used;
+    Bits carry{};
+    for (int k = 0; k < B; ++k) {
+      const Bits x = load(difference + k * words), c = load(counter + k * words);
+      store(counter + k * words,
+            logic([](auto p, auto q, auto r) NEURN_INLINE { return p ^ q ^ r; }, c, x, carry));
+      carry = logic([](auto p, auto q, auto r) NEURN_INLINE { return majority(p, q, r); }, c, x,
+                    carry);
+    }
+    for (int k = B; k < used; ++k) {
+      const Bits c = load(counter + k * words);
+      store(counter + k * words, c ^ carry);
+      carry &= c;
+    }
+    for (; done < call.count && call.size[done] == j + 1; ++done) {
+      const int32_t lane = call.lane[done];
+      int64_t sum = 0;
+      for (int k = 0; k < used; ++k) {
+        sum |= static_cast<int64_t>(counter[k * words + lane / 64] >> (lane % 64) & 1) << k;
+      }
+      call.sum[done] = sum;
+    }
+  }
+}
+
+template <bool shared, int K, class Cell>
+[[gnu::noinline]] void run_lanes(const Cell& cell, const LaneCall& call) {
+  constexpr int B = Cell::planes;
+  memset(call.difference, 0, static_cast<size_t>(call.column_count) * B * words * 8);
+  int64_t row = 0;
+  for (; row < call.ragged; ++row) pass<shared, K, 1, true>(cell, call, row);
+  for (; (call.row_count - row) % lane_rows != 0; ++row) {
+    pass<shared, K, 1, false>(cell, call, row);
+  }
+  for (; row < call.row_count; row += lane_rows) {
+    pass<shared, K, lane_rows, false>(cell, call, row);
+  }
+  sum_rows<B>(call);
+}
+
+}  // namespace neurn::align::NEURN_ISA

@@ -1,0 +1,81 @@
+// Turns sequences into bit planes, 64 sequences to a word.
+#pragma once
+
+#include "../bit_kernels.h"
+#include "bits.h"
+
+namespace neurn::align::NEURN_ISA {
+
+typedef uint8_t Bytes __attribute__((vector_size(16), may_alias));
+typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2), may_alias));
+
+// 16 x 16 bytes, by four rounds of perfect shuffles.
+[[gnu::always_inline]] inline void transpose(Bytes* block) {
+  const Bytes low{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  const Bytes high{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  for (int round = 0; round < 4; ++round) {
+    Bytes next[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      next[2 * i] = __builtin_shuffle(block[i], block[i + 8], low);
+      next[2 * i + 1] = __builtin_shuffle(block[i], block[i + 8], high);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) block[i] = next[i];
+  }
+}
+
+// Bit k of each of 64 bytes.
+[[gnu::always_inline]] inline uint64_t gather_bit(const uint8_t* bytes, int k) {
+#if defined(__AVX512BW__)
+  return _mm512_test_epi8_mask(_mm512_loadu_si512(bytes),
+                               _mm512_set1_epi8(static_cast<char>(1 << k)));
+#else
+  uint64_t out = 0;
+  for (int w = 0; w < 8; ++w) {
+    uint64_t x;
+    memcpy(&x, bytes + 8 * w, 8);
+    // The product moves bit 8 i to bit 56 + i.
+    out |= ((x >> k & 0x0101010101010101) * 0x0102040810204080 >> 56) << (8 * w);
+  }
+  return out;
+#endif
+}
+
+// Bytes `high` of the tokens of sequence l at 16 positions from p on, 0 outside.
+[[gnu::always_inline]] inline Bytes sixteen(const PackCall& call, int l, int64_t p, int high) {
+  if (l >= call.count) return Bytes{};
+  const int64_t from = p - call.first[l], size = call.size[l];
+  const Token* at = call.sequence[l] + from;
+  if (from >= 0 && from + 16 <= size) {
+    const Shorts x = *reinterpret_cast<const Shorts*>(at) >> (8 * high);
+    return __builtin_convertvector(x, Bytes);
+  }
+  Bytes out{};
+  for (int i = 0; i < 16; ++i) {
+    if (from + i >= 0 && from + i < size) out[i] = static_cast<uint8_t>(at[i] >> (8 * high));
+  }
+  return out;
+}
+
+[[gnu::noinline]] inline void pack(const PackCall& call) {
+  alignas(64) uint8_t bytes[16][64];
+  for (int64_t p = 0; p < call.positions; p += 16) {
+    for (int high = 0; 8 * high < call.token_planes; ++high) {
+      for (int group = 0; group < 4; ++group) {
+        Bytes block[16];
+        for (int l = 0; l < 16; ++l) block[l] = sixteen(call, 16 * group + l, p, high);
+        transpose(block);
+        for (int i = 0; i < 16; ++i) memcpy(bytes[i] + 16 * group, &block[i], 16);
+      }
+      const int planes = call.token_planes - 8 * high < 8 ? call.token_planes - 8 * high : 8;
+      for (int64_t i = 0; i < 16 && p + i < call.positions; ++i) {
+        uint64_t* word =
+            call.word + (p + i) * call.position_stride + 8 * high * call.plane_stride;
+        for (int k = 0; k < planes; ++k) word[k * call.plane_stride] = gather_bit(bytes[i], k);
+      }
+    }
+  }
+}
+
+}  // namespace neurn::align::NEURN_ISA

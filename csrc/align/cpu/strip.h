@@ -1,0 +1,176 @@
+// One matrix, or many side by side, swept along anti-diagonals: each lane of a vector is a row, and
+// row r is at column t - r in step t.
+#pragma once
+
+#include "../bit_kernels.h"
+#include "bits.h"
+
+namespace neurn::align::NEURN_ISA {
+
+// Rows are dealt to the words in turn, so that the step to the next row moves whole words, but for
+// one: row r is bit r / words of word words - 1 - r % words.
+constexpr int row_word(int64_t row) { return words - 1 - static_cast<int>(row % words); }
+constexpr int row_bit(int64_t row) { return static_cast<int>(row / words); }
+// Where the last row is: the border between two vectors.
+inline constexpr int border_shift = 63;
+
+// Vectors one under the other: while one waits for a result, another goes on.
+inline constexpr int strip_vectors = 2;
+static_assert(strip_vectors * most_planes <= 8, "a step's selection is 8 bytes");
+inline constexpr int strip_rows = strip_vectors * lanes;
+
+// The row that a vector's last row hands over to: its word is the first, its bit the last.
+inline constexpr int border_bit = 63;
+
+// What the columns show to the rows. Bit i of word t of a plane is that of column t - words * i, so
+// that the vector that ends at word t shows to each row its column at step t. Columns before the
+// first are there, as zeros: strip_rows of them.
+struct Columns {
+  const uint64_t* token;   // word of column 0, planes of the token's number one after the other
+  int64_t stride;          // words from one plane to the next
+  const uint64_t* starts;  // 1 where a target begins
+};
+
+template <int K>
+struct Rows {
+  Bits token[strip_vectors][K];
+  Bits keep[strip_vectors];      // 0 where a query begins
+  Bits selected[strip_vectors];  // rows whose horizontal differences are wanted, one a word
+};
+
+template <class Cell>
+struct State {
+  Bits v[strip_vectors][Cell::planes], h[strip_vectors][Cell::planes];
+};
+
+// Horizontal differences above row 0 and, as steps go by, below the last row, by column: bit 63 of
+// word column of each plane. Columns are read strip_rows steps before they are written.
+struct Border {
+  uint64_t* word;
+  int64_t stride;
+};
+
+// next_word and double_last_word together pass each row's value on to the next row.
+[[gnu::always_inline]] inline Bits next_word(Bits x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_alignr_epi64(reinterpret_cast<__m512i>(x),
+                                                    reinterpret_cast<__m512i>(x), 1));
+#else
+  Bits order;
+  for (int w = 0; w < words; ++w) order[w] = (w + 1) % words;
+  return __builtin_shuffle(x, order);
+#endif
+}
+
+[[gnu::always_inline]] inline Bits double_last_word(Bits x) {
+#if defined(__AVX512F__)
+  const __m512i y = reinterpret_cast<__m512i>(x);
+  return reinterpret_cast<Bits>(_mm512_mask_add_epi64(y, 0x80, y, y));
+#else
+  Bits last{};
+  last[words - 1] = ~uint64_t{0};
+  return x + (x & last);
+#endif
+}
+
+// The top bit of the last word, at bit 0 of the last word.
+[[gnu::always_inline]] inline Bits carry_of_last_word(Bits x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_maskz_srli_epi64(0x80, reinterpret_cast<__m512i>(x), 63));
+#else
+  Bits last{};
+  last[words - 1] = 1;
+  return (x >> 63) & last;
+#endif
+}
+
+// Bit w: whether word w has a bit.
+[[gnu::always_inline]] inline uint8_t words_with(Bits x, Bits mask) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(mask));
+#else
+  uint8_t out = 0;
+  const Bits y = x & mask;
+  for (int w = 0; w < words; ++w) out |= (y[w] != 0) << w;
+  return out;
+#endif
+}
+
+// What a sweep does besides.
+struct Sweep {
+  bool starts;   // targets begin inside
+  bool selects;  // selected[(t - begin) * 8 + u * 4 + k]: bit w tells plane k of the difference in
+                 // the selected row of word w of vector u
+  bool borders;
+  bool traces;   // trace + (t - begin) * 2 * strip_rows / 64: whether diagonal is optimal, row after
+                 // row of each vector, then whether up is
+};
+
+template <Sweep sweep, class Cell, int K>
+void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& given_rows,
+               State<Cell>& state, int64_t begin, int64_t end,
+               [[maybe_unused]] uint8_t* __restrict selected, [[maybe_unused]] const Border& border,
+               [[maybe_unused]] uint64_t* __restrict trace) {
+  constexpr int B = Cell::planes, U = strip_vectors;
+  // Copies: stores could otherwise be to these.
+  const Cell cell = given_cell;
+  const Rows<K> rows = given_rows;
+  State<Cell> now = state;
+  const uint64_t* plane[K];
+  for (int k = 0; k < K; ++k) plane[k] = columns.token + k * columns.stride - (words - 1);
+  const uint64_t* starts = columns.starts - (words - 1);
+  uint64_t* edge[B];
+  for (int k = 0; k < B; ++k) edge[k] = sweep.borders ? border.word + k * border.stride : nullptr;
+  for (int64_t t = begin; t < end; ++t) {
+    Bits carry[B];
+    if constexpr (sweep.borders) {
+      for (int k = 0; k < B; ++k) carry[k] = carry_of_last_word(broadcast(edge[k][t]));
+    }
+    unroll<U>([&](auto index) NEURN_INLINE {
+      constexpr int u = decltype(index)::value;
+      const int64_t at = t - u * lanes;
+      Bits* v = now.v[u];
+      Bits* h = now.h[u];
+      for (int k = 0; k < B; ++k) {
+        const Bits turned = next_word(h[k]);
+        const Bits below = double_last_word(turned);
+        if constexpr (u > 0 || sweep.borders) {
+          h[k] = logic([](auto x, auto c, auto keep) NEURN_INLINE { return (x | c) & keep; }, below,
+                       carry[k], rows.keep[u]);
+        } else {
+          h[k] = below & rows.keep[u];
+        }
+        if constexpr (u + 1 < U) carry[k] = carry_of_last_word(turned);
+      }
+      if constexpr (sweep.starts) {
+        const Bits fresh = load(starts + at);
+        for (int k = 0; k < B; ++k) v[k] &= ~fresh;
+      }
+      Bits differ = load(plane[0] + at) ^ rows.token[u][0];
+      for (int k = 1; k < K; ++k) {
+        differ = logic([](auto d, auto p, auto q) NEURN_INLINE { return d | (p ^ q); }, differ,
+                       load(plane[k] + at), rows.token[u][k]);
+      }
+      if constexpr (sweep.traces) {
+        Bits diagonal, up;
+        cell.template step<true>(v, h, differ, &diagonal, &up);
+        store(trace + u * words, diagonal);
+        store(trace + (U + u) * words, up);
+      } else {
+        cell.template step<false>(v, h, differ, nullptr, nullptr);
+      }
+      if constexpr (sweep.selects) {
+        for (int k = 0; k < B; ++k) selected[4 * u + k] = words_with(h[k], rows.selected[u]);
+      }
+      if constexpr (sweep.borders && u == U - 1) {
+        // Row 0 of the next strip is at this column strip_rows - 1 steps later.
+        for (int k = 0; k < B; ++k) edge[k][t - (strip_rows - 1)] = h[k][0];
+      }
+    });
+    if constexpr (sweep.selects) selected += 8;
+    if constexpr (sweep.traces) trace += 2 * U * words;
+  }
+  state = now;
+}
+
+}  // namespace neurn::align::NEURN_ISA

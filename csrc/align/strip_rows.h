@@ -1,0 +1,117 @@
+// The memory of a strip, laid out as cpu/strip.h reads it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "bit_kernels.h"
+
+namespace neurn::align {
+
+struct StripShape {
+  int words, vectors;
+
+  explicit StripShape(const BitKernels& kernels)
+      : words(kernels.words), vectors(kernels.strip_vectors) {}
+  int64_t vector_rows() const { return 64 * words; }
+  int64_t rows() const { return vector_rows() * vectors; }
+  int vector_of(int64_t row) const { return static_cast<int>(row / vector_rows()); }
+  int word_of(int64_t row) const { return words - 1 - static_cast<int>(row % words); }
+  int bit_of(int64_t row) const { return static_cast<int>(row % vector_rows() / words); }
+};
+
+// Tokens and marks of a strip's rows.
+class StripRows {
+ public:
+  StripRows(StripShape shape, int token_planes)
+      : shape_(shape),
+        planes_(token_planes),
+        words_(static_cast<size_t>(shape.vectors) * shape.words * (token_planes + 2)) {
+    clear();
+  }
+
+  void clear() {
+    const size_t keep = static_cast<size_t>(shape_.vectors) * shape_.words * planes_;
+    std::fill(words_.begin(), words_.end(), 0);
+    std::fill_n(words_.begin() + static_cast<std::ptrdiff_t>(keep), shape_.vectors * shape_.words,
+                ~uint64_t{0});
+  }
+
+  void place(Sequence query, int64_t first_row) {
+    for (int64_t i = 0; i < query.size; ++i) {
+      const int64_t row = first_row + i;
+      uint64_t* word = words_.data() + shape_.vector_of(row) * planes_ * shape_.words +
+                       shape_.word_of(row);
+      const uint64_t token = query.data[i];
+      for (int k = 0; k < planes_; ++k) {
+        word[k * shape_.words] |= (token >> k & 1) << shape_.bit_of(row);
+      }
+    }
+  }
+
+  void begin_at(int64_t row) { mark(0, row) &= ~(uint64_t{1} << shape_.bit_of(row)); }
+  void select(int64_t row) { mark(1, row) |= uint64_t{1} << shape_.bit_of(row); }
+  const uint64_t* data() const { return words_.data(); }
+
+ private:
+  uint64_t& mark(int which, int64_t row) {
+    const int vector = shape_.vectors * (planes_ + which) + shape_.vector_of(row);
+    return words_[static_cast<size_t>(vector * shape_.words + shape_.word_of(row))];
+  }
+
+  StripShape shape_;
+  int planes_;
+  std::vector<uint64_t> words_;
+};
+
+// Memory that is not cleared before use and grows when asked.
+class Buffer {
+ public:
+  uint64_t* get(int64_t words) {
+    if (words > size_) {
+      words_ = std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(words));
+      size_ = words;
+    }
+    return words_.get();
+  }
+
+ private:
+  std::unique_ptr<uint64_t[]> words_;
+  int64_t size_ = 0;
+};
+
+// What columns show to rows: token planes and the beginnings of targets.
+class ColumnPlanes {
+ public:
+  // starts[t] is 1 where a target begins, 0 elsewhere.
+  void fill(const BitKernels& kernels, const Token* tokens, const Token* starts, int64_t size,
+            int token_planes) {
+    const StripShape shape(kernels);
+    const int64_t before = shape.rows() + shape.words, after = shape.rows();
+    stride_ = before + size + after;
+    uint64_t* planes = memory_.get(stride_ * (token_planes + 1));
+    for (int k = 0; k <= token_planes; ++k) {
+      std::memset(planes + k * stride_, 0, static_cast<size_t>(before) * sizeof(uint64_t));
+    }
+    token_ = planes + before;
+    starts_ = token_ + token_planes * stride_;
+    kernels.fill_columns(tokens, size, after, token_planes, token_, stride_);
+    kernels.fill_columns(starts, size, after, 1, starts_, stride_);
+  }
+
+  void set(StripCall& call) const {
+    call.column_token = token_;
+    call.column_stride = stride_;
+    call.column_starts = starts_;
+  }
+
+ private:
+  Buffer memory_;
+  uint64_t *token_ = nullptr, *starts_ = nullptr;
+  int64_t stride_ = 0;
+};
+
+}  // namespace neurn::align
