@@ -8,7 +8,7 @@
 
 namespace neurn::align {
 
-// Differences of shifted scores (see cpu/bits.h) need `planes` bits, tokens `token_planes`.
+// equal and unequal of cpu/bits.h. Differences need `planes` bits, tokens `token_planes`.
 struct BitScoring {
   int64_t equal, unequal;
   int planes, token_planes;
@@ -82,6 +82,8 @@ struct BitKernels {
                        uint64_t* planes, int64_t stride);
   // Sum over steps of the differences of selected word w of vector u.
   int64_t (*sum_selected)(const uint8_t* selected, int64_t steps, int u, int w, int planes);
+  // Bit 63 of each of count words, 64 to a word.
+  void (*pack_border)(const uint64_t* border, int64_t count, uint64_t* bits);
   void (*run_lanes)(const LaneCall&);
   void (*pack)(const PackCall&);
 };

@@ -83,34 +83,24 @@ class Buffer {
   int64_t size_ = 0;
 };
 
-// What columns show to rows: token planes and the beginnings of targets.
+// What columns show to rows: planes of numbers, with room before and after for every row.
 class ColumnPlanes {
  public:
-  // starts[t] is 1 where a target begins, 0 elsewhere.
-  void fill(const BitKernels& kernels, const Token* tokens, const Token* starts, int64_t size,
-            int token_planes) {
+  void fill(const BitKernels& kernels, const Token* numbers, int64_t size, int planes) {
     const StripShape shape(kernels);
     const int64_t before = shape.rows() + shape.words, after = shape.rows();
     stride_ = before + size + after;
-    uint64_t* planes = memory_.get(stride_ * (token_planes + 1));
-    for (int k = 0; k <= token_planes; ++k) {
-      std::memset(planes + k * stride_, 0, static_cast<size_t>(before) * sizeof(uint64_t));
-    }
-    token_ = planes + before;
-    starts_ = token_ + token_planes * stride_;
-    kernels.fill_columns(tokens, size, after, token_planes, token_, stride_);
-    kernels.fill_columns(starts, size, after, 1, starts_, stride_);
+    first_ = memory_.get(stride_ * planes) + before;
+    for (int k = 0; k < planes; ++k) std::fill_n(first_ + k * stride_ - before, before, 0);
+    kernels.fill_columns(numbers, size, after, planes, first_, stride_);
   }
 
-  void set(StripCall& call) const {
-    call.column_token = token_;
-    call.column_stride = stride_;
-    call.column_starts = starts_;
-  }
+  const uint64_t* first() const { return first_; }
+  int64_t stride() const { return stride_; }
 
  private:
   Buffer memory_;
-  uint64_t *token_ = nullptr, *starts_ = nullptr;
+  uint64_t* first_ = nullptr;
   int64_t stride_ = 0;
 };
 

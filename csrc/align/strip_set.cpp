@@ -124,7 +124,7 @@ struct Plan {
 struct Scratch {
   std::vector<Token> tokens, starts;
   std::vector<int64_t> column;  // where each target of the block begins
-  ColumnPlanes columns;
+  ColumnPlanes tokens_shown, starts_shown;
   Buffer selected, border;
 };
 
@@ -188,8 +188,9 @@ class Work {
       scratch.tokens.insert(scratch.tokens.end(), target.data, target.data + target.size);
     }
     scratch.column.push_back(block.columns);
-    scratch.columns.fill(kernels_, scratch.tokens.data(), scratch.starts.data(), block.columns,
-                         scoring_.token_planes);
+    scratch.tokens_shown.fill(kernels_, scratch.tokens.data(), block.columns,
+                              scoring_.token_planes);
+    scratch.starts_shown.fill(kernels_, scratch.starts.data(), block.columns, 1);
   }
 
   void sweep(const Bin& bin, const Block& block, Scratch& scratch) {
@@ -197,7 +198,9 @@ class Work {
     const int64_t begin = scratch.column[static_cast<size_t>(first - block.begin)];
     StripCall call{};
     call.scoring = scoring_;
-    scratch.columns.set(call);
+    call.column_token = scratch.tokens_shown.first();
+    call.column_stride = scratch.tokens_shown.stride();
+    call.column_starts = scratch.starts_shown.first();
     call.begin = begin;
     call.end = block.columns + shape_.rows() - 1;
     call.selected = reinterpret_cast<uint8_t*>(scratch.selected.get(call.end - begin));

@@ -132,6 +132,21 @@ int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int p
   return out;
 }
 
+void pack_border(const uint64_t* border, int64_t count, uint64_t* bits) {
+  for (int64_t first = 0; first < count; first += 64) {
+    uint64_t out = 0;
+    int64_t i = first;
+#if defined(__AVX512DQ__)
+    for (; i < first + 64 && i + words <= count; i += words) {
+      const uint64_t eight = _mm512_movepi64_mask(reinterpret_cast<__m512i>(load(border + i)));
+      out |= eight << (i - first);
+    }
+#endif
+    for (; i < first + 64 && i < count; ++i) out |= (border[i] >> 63) << (i - first);
+    *bits++ = out;
+  }
+}
+
 void run_lanes_call(const LaneCall& call) {
   specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
     constexpr int K = decltype(planes)::value;
@@ -143,6 +158,6 @@ void run_lanes_call(const LaneCall& call) {
 
 extern const BitKernels bit_table;
 const BitKernels bit_table{words, strip_vectors, run_strip_call, fill_columns, sum_selected,
-                           run_lanes_call, pack};
+                           pack_border, run_lanes_call, pack};
 
 }  // namespace neurn::align::NEURN_ISA

@@ -218,11 +218,15 @@ template <int B>
 struct AnyCell {
   static constexpr int planes = B;
   Bits equal[B], unequal[B];
+  // Below 0, two gaps are better: s counts as 0, which they give, but is never optimal.
+  Bits equal_optimal, unequal_optimal;
 
   AnyCell(int64_t when_equal, int64_t when_unequal) {
+    equal_optimal = fill(when_equal >= 0);
+    unequal_optimal = fill(when_unequal >= 0);
     for (int k = 0; k < B; ++k) {
-      equal[k] = broadcast(-static_cast<uint64_t>(when_equal >> k & 1));
-      unequal[k] = broadcast(-static_cast<uint64_t>(when_unequal >> k & 1));
+      equal[k] = fill(when_equal >= 0 && (when_equal >> k & 1) != 0);
+      unequal[k] = fill(when_unequal >= 0 && (when_unequal >> k & 1) != 0);
     }
   }
 
@@ -244,13 +248,16 @@ struct AnyCell {
                       best[k], s[k]);
         some |= new_v[k];
       }
-      *diagonal = ~apart;
+      *diagonal =
+          ~apart & logic([](auto ne, auto n, auto e) NEURN_INLINE { return (ne & n) | (~ne & e); },
+                         differ, unequal_optimal, equal_optimal);
       *up = ~some;
     }
     for (int k = 0; k < B; ++k) v[k] = new_v[k], h[k] = new_h[k];
   }
 
  private:
+  NEURN_INLINE static Bits fill(bool one) { return broadcast(one ? ~uint64_t{0} : 0); }
   NEURN_INLINE static void larger(const Bits* a, const Bits* b, Bits* out) {
     Bits less = ~a[0] & b[0];
     for (int k = 1; k < B; ++k) {

@@ -1,0 +1,330 @@
+#include "strip_pair.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "strip_rows.h"
+
+namespace neurn::align {
+namespace {
+
+// Steps between two states that are kept for the way back.
+constexpr int64_t kept_every = 1024;
+// A band is worth its two sweeps below this share of the whole matrix.
+constexpr double worthwhile = 0.7;
+// The part of a pair that tells how wide a band it needs, in strips, and the band of that trial.
+constexpr int64_t trial_strips = 3;
+constexpr int64_t trial_width = 256;
+
+class Pair {
+ public:
+  Pair(const BitKernels& kernels, const BitScoring& scoring, Sequence a, Sequence b,
+       const std::function<void()>& poll)
+      : kernels_(kernels),
+        shape_(kernels),
+        scoring_(scoring),
+        a_(a),
+        b_(b),
+        poll_(poll),
+        strips_((a.size + shape_.rows() - 1) / shape_.rows()),
+        pad_(strips_ * shape_.rows() - a.size) {
+    tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
+    std::vector<Token> start(static_cast<size_t>(std::max(kept_every, shape_.rows())));
+    start[0] = 1;
+    start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
+    border_stride_ = shape_.rows() + b.size + shape_.rows();
+  }
+
+  // Shifted score (cpu/bits.h) of the best path whose cells (i, j) lie in the band; width < 0: of
+  // the best path. keep: what walk needs.
+  int64_t sweep(int64_t width, bool keep) {
+    width_ = width;
+    uint64_t* border = border_.get(border_stride_ * scoring_.planes);
+    std::fill_n(border, border_stride_ * scoring_.planes, 0);
+    kept_.clear();
+    StripRows rows(shape_, scoring_.token_planes);
+    std::vector<uint64_t> state(state_words());
+    StripCall call = prepare(rows, state);
+    call.border = border + shape_.rows();
+    call.border_stride = border_stride_;
+    int64_t score = 0, from = 0;
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      poll_();
+      const auto [low, high] = window(strip);
+      // Down the column before the first, nothing is gained.
+      score += sum_border(call.border, from, low);
+      from = low;
+      if (keep) kept_.push_back({pack_border(call.border, low, high), {}});
+      place(strip, rows);
+      std::fill(state.begin(), state.end(), 0);
+      call.column_starts = start_.first() - low;
+      const int64_t end = high + shape_.rows() - 1;
+      for (int64_t t = low; t < end;) {
+        const int64_t step = t - low;
+        int64_t next = step < shape_.rows() ? std::min(end, low + shape_.rows()) : end;
+        if (keep) {
+          next = std::min(next, low + (step / kept_every + 1) * kept_every);
+          if (step % kept_every == 0) {
+            kept_.back().states.insert(kept_.back().states.end(), state.begin(), state.end());
+          }
+        }
+        call.kind = step < shape_.rows() ? SweepKind::begin : SweepKind::middle;
+        call.begin = t;
+        call.end = next;
+        kernels_.run_strip(call);
+        t = next;
+      }
+    }
+    return score + sum_border(call.border, from, b_.size);
+  }
+
+  // Share of the whole matrix that a band costs.
+  double cost(int64_t width) {
+    width_ = width;
+    double steps = 0;
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      const auto [low, high] = window(strip);
+      steps += static_cast<double>(high - low + shape_.rows());
+    }
+    return steps / (static_cast<double>(b_.size + shape_.rows()) * static_cast<double>(strips_));
+  }
+
+  // The least width whose band holds every path that reaches a shifted score: one that leaves it
+  // has at most min(n, m) - width - 1 diagonal steps, and only these gain anything.
+  int64_t certain_width(int64_t score) const {
+    const int64_t most = std::max(scoring_.equal, scoring_.unequal);
+    return std::min(a_.size, b_.size) - score / most - (score % most != 0);
+  }
+
+  // Back from the end through the last sweep, which kept what it needs.
+  void walk(std::vector<Move>& path) const;
+
+ private:
+  struct Kept {
+    std::vector<uint64_t> border;  // above the strip, from column low on, a bit each, plane by plane
+    std::vector<uint64_t> states;  // before step low + k * kept_every
+  };
+
+  // Columns [low, high) that a strip sweeps: those of the band in any of its rows.
+  std::pair<int64_t, int64_t> window(int64_t strip) const {
+    if (width_ < 0) return {0, b_.size};
+    const int64_t top = std::max<int64_t>(strip * shape_.rows() - pad_, 0);
+    const int64_t bottom = (strip + 1) * shape_.rows() - pad_;
+    const int64_t offset = b_.size - a_.size;
+    return {std::clamp<int64_t>(top + std::min<int64_t>(offset, 0) - width_, 0, b_.size - 1),
+            std::clamp<int64_t>(bottom + std::max<int64_t>(offset, 0) + width_, 1, b_.size)};
+  }
+
+  size_t state_words() const {
+    return static_cast<size_t>(2 * shape_.vectors * shape_.words * scoring_.planes);
+  }
+
+  StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state) const {
+    StripCall call{};
+    call.scoring = scoring_;
+    call.column_token = tokens_.first();
+    call.column_stride = tokens_.stride();
+    call.rows = rows.data();
+    call.state = state.data();
+    return call;
+  }
+
+  // The first strip's rows begin with those that are too many.
+  void place(int64_t strip, StripRows& rows) const {
+    rows.clear();
+    const int64_t from = std::max<int64_t>(strip * shape_.rows() - pad_, 0);
+    const int64_t first = strip == 0 ? pad_ : 0;
+    rows.place({a_.data + from, shape_.rows() - first}, first);
+    if (strip == 0) rows.begin_at(first);
+  }
+
+  int64_t sum_border(const uint64_t* border, int64_t from, int64_t to) const {
+    int64_t sum = 0;
+    for (int k = 0; k < scoring_.planes; ++k) {
+      int64_t ones = 0;
+      for (int64_t j = from; j < to; ++j) {
+        ones += static_cast<int64_t>(border[k * border_stride_ + j] >> 63);
+      }
+      sum += ones << k;
+    }
+    return sum;
+  }
+
+  std::vector<uint64_t> pack_border(const uint64_t* border, int64_t low, int64_t high) const {
+    const int64_t words = (high - low + 63) / 64;
+    std::vector<uint64_t> out(static_cast<size_t>(words * scoring_.planes));
+    for (int k = 0; k < scoring_.planes; ++k) {
+      kernels_.pack_border(border + k * border_stride_ + low, high - low,
+                           out.data() + k * words);
+    }
+    return out;
+  }
+
+  const BitKernels& kernels_;
+  const StripShape shape_;
+  const BitScoring scoring_;
+  const Sequence a_, b_;
+  const std::function<void()>& poll_;
+  const int64_t strips_, pad_;
+  int64_t width_ = -1;
+  ColumnPlanes tokens_, start_;
+  Buffer border_;
+  int64_t border_stride_;
+  std::vector<Kept> kept_;
+
+  friend class Walk;
+};
+
+// Computes parts of strips again, with the steps that are optimal.
+class Walk {
+ public:
+  explicit Walk(const Pair& pair)
+      : pair_(pair),
+        shape_(pair.shape_),
+        rows_(pair.shape_, pair.scoring_.token_planes),
+        state_(pair.state_words()),
+        word_(static_cast<size_t>(shape_.rows())),
+        bit_(static_cast<size_t>(shape_.rows())) {
+    trace_words_ = 2 * shape_.vectors * shape_.words;
+    for (int64_t r = 0; r < shape_.rows(); ++r) {
+      word_[static_cast<size_t>(r)] =
+          static_cast<int16_t>(shape_.vector_of(r) * shape_.words + shape_.word_of(r));
+      bit_[static_cast<size_t>(r)] = static_cast<int8_t>(shape_.bit_of(r));
+    }
+  }
+
+  void run(std::vector<Move>& path) {
+    int64_t i = pair_.a_.size - 1, j = pair_.b_.size - 1;
+    path.clear();
+    path.reserve(static_cast<size_t>(i + j + 2));
+    for (int64_t strip = pair_.strips_ - 1; strip >= 0; --strip) {
+      pair_.poll_();
+      const auto [low, high] = pair_.window(strip);
+      const int64_t top = strip * shape_.rows() - pair_.pad_;  // of row 0
+      const int64_t first = std::max<int64_t>(top, 0);
+      for (; j >= high; --j) path.push_back(Move::left);
+      if (i >= first && j >= low) pair_.place(strip, rows_);
+      begin_ = end_ = 0;
+      while (i >= first && j >= low) {
+        const int64_t r = i - top, t = j + r;
+        if (t < begin_ || t >= end_) again(strip, low, t);
+        const uint64_t* at = trace_.data() + (t - begin_) * trace_words_ +
+                             word_[static_cast<size_t>(r)];
+        const int bit = bit_[static_cast<size_t>(r)];
+        if (at[0] >> bit & 1) {
+          path.push_back(Move::diagonal);
+          --i, --j;
+        } else if (at[trace_words_ / 2] >> bit & 1) {
+          path.push_back(Move::up);
+          --i;
+        } else {
+          path.push_back(Move::left);
+          --j;
+        }
+      }
+      for (; i >= first && low > 0; --i) path.push_back(Move::up);
+    }
+    for (; i >= 0; --i) path.push_back(Move::up);
+    for (; j >= 0; --j) path.push_back(Move::left);
+    std::reverse(path.begin(), path.end());
+  }
+
+ private:
+  // Steps of a strip up to step `last`, from the state kept before it on.
+  void again(int64_t strip, int64_t low, int64_t last) {
+    const Pair::Kept& kept = pair_.kept_[static_cast<size_t>(strip)];
+    const int64_t which = (last - low) / kept_every;
+    begin_ = low + which * kept_every;
+    end_ = last + 1;
+    trace_.resize(static_cast<size_t>(std::max<int64_t>(kept_every * trace_words_, 1)));
+    const size_t words = state_.size();
+    std::copy_n(kept.states.begin() + static_cast<std::ptrdiff_t>(words) * which, words,
+                state_.begin());
+    const int planes = pair_.scoring_.planes;
+    const int64_t stride = shape_.rows() + end_ - begin_;
+    uint64_t* border = border_.get(stride * planes) + shape_.rows();
+    const int64_t kept_words = static_cast<int64_t>(kept.border.size()) / planes;
+    for (int k = 0; k < planes; ++k) {
+      for (int64_t t = begin_; t < end_; ++t) {
+        const int64_t column = t - low;
+        const bool inside = column / 64 < kept_words;
+        const uint64_t word =
+            inside ? kept.border[static_cast<size_t>(k * kept_words + column / 64)] : 0;
+        border[k * stride + t - begin_] = word >> (column % 64) << 63;
+      }
+    }
+    StripCall call = pair_.prepare(rows_, state_);
+    call.kind = SweepKind::trace;
+    call.column_starts = pair_.start_.first() - low;
+    if (which > 0) call.column_starts = nowhere();
+    call.begin = begin_;
+    call.end = end_;
+    call.border = border - begin_;
+    call.border_stride = stride;
+    call.trace = trace_.data();
+    pair_.kernels_.run_strip(call);
+  }
+
+  // Columns of which none begins a target, for any step of a part.
+  const uint64_t* nowhere() {
+    const int64_t before = shape_.rows() + shape_.words;
+    nowhere_.assign(static_cast<size_t>(before + kept_every), 0);
+    return nowhere_.data() + before - begin_;
+  }
+
+  const Pair& pair_;
+  const StripShape shape_;
+  StripRows rows_;
+  std::vector<uint64_t> state_, trace_, nowhere_;
+  std::vector<int16_t> word_;
+  std::vector<int8_t> bit_;
+  Buffer border_;
+  int64_t trace_words_, begin_ = 0, end_ = 0;
+};
+
+void Pair::walk(std::vector<Move>& path) const { Walk(*this).run(path); }
+
+// The width that a band will probably need, from the pair's beginning; none where a band is not
+// worth it.
+std::optional<int64_t> guess_width(const BitKernels& kernels, const BitScoring& scoring, Sequence a,
+                                   Sequence b, const std::function<void()>& poll) {
+  const int64_t part = trial_strips * StripShape(kernels).rows();
+  const int64_t shorter = std::min(a.size, b.size);
+  if (shorter < 2 * part || std::max(scoring.equal, scoring.unequal) <= 0) return {};
+  Pair trial(kernels, scoring, {a.data, part}, {b.data, part}, poll);
+  const int64_t needed = trial.certain_width(trial.sweep(trial_width, false));
+  return std::min(shorter, needed * (shorter / part + 1) + needed * (shorter / part) / 8 + 32);
+}
+
+// Shifted score, proven to be the best; keep: as Pair::sweep.
+int64_t best(Pair& pair, std::optional<int64_t> width, bool keep) {
+  while (width && pair.cost(*width) < worthwhile) {
+    const int64_t score = pair.sweep(*width, keep);
+    const int64_t needed = pair.certain_width(score);
+    if (*width >= needed) return score;
+    width = needed;
+  }
+  return pair.sweep(-1, keep);
+}
+
+}  // namespace
+
+int64_t strip_score(const BitKernels& kernels, const BitScoring& scoring, int64_t gap, Sequence a,
+                    Sequence b, const std::function<void()>& poll) {
+  // Two scores are the same both ways: fewer strips where the shorter is in the rows.
+  if (a.size > b.size) std::swap(a, b);
+  const std::optional<int64_t> width = guess_width(kernels, scoring, a, b, poll);
+  Pair pair(kernels, scoring, a, b, poll);
+  return best(pair, width, false) + gap * (a.size + b.size);
+}
+
+int64_t strip_align(const BitKernels& kernels, const BitScoring& scoring, int64_t gap, Sequence a,
+                    Sequence b, const std::function<void()>& poll, std::vector<Move>& path) {
+  const std::optional<int64_t> width = guess_width(kernels, scoring, a, b, poll);
+  Pair pair(kernels, scoring, a, b, poll);
+  const int64_t score = best(pair, width, true);
+  pair.walk(path);
+  return score + gap * (a.size + b.size);
+}
+
+}  // namespace neurn::align
