@@ -157,7 +157,7 @@ std::vector<Token> checked_tokens(const Tensor& tokens) {
   return out;
 }
 
-Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
                  const Tensor& substitution, double gap_open, double gap_extend) {
   check_shapes(tokens, offsets, pairs, substitution);
   const std::vector<Token> all = checked_tokens(tokens);
@@ -215,6 +215,18 @@ Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
     }
   }
   return out;
+}
+
+// Whatever is wrong with the arguments is a RuntimeError, as in torch's operators.
+Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                 const Tensor& substitution, double gap_open, double gap_extend) {
+  try {
+    return scores_of(tokens, offsets, pairs, substitution, gap_open, gap_extend);
+  } catch (const std::invalid_argument& error) {
+    refuse(error.what());
+  } catch (const std::overflow_error& error) {
+    refuse(error.what());
+  }
 }
 
 }  // namespace

@@ -8,9 +8,11 @@
 namespace neurn::align {
 namespace {
 
-// A strip's anti-diagonals stay in the first-level cache.
-constexpr int64_t score_rows = 1024;
-constexpr int64_t align_rows = 2048;
+// Rows of a strip whose anti-diagonals stay in the first-level cache.
+template <class T>
+constexpr int64_t strip_rows(bool affine) {
+  return (affine ? 4096 : 8192) / int64_t(sizeof(T));
+}
 // Anti-diagonals between two questions whether to stop: some milliseconds. Less work than
 // poll_cells is not worth a question.
 constexpr int64_t poll_diagonals = 4096;
@@ -196,7 +198,7 @@ template <class T>
 int64_t Universal<T>::score(Sequence a, Sequence b, const Poll& poll) {
   prepare(a, b);
   // Strips of equal height: a low last one would have short anti-diagonals only.
-  const int64_t strips = (n_ + score_rows - 1) / score_rows;
+  const int64_t most = strip_rows<T>(affine()), strips = (n_ + most - 1) / most;
   rows_ = (n_ + strips - 1) / strips;
   Border above, below;
   first_row(above);
@@ -213,10 +215,10 @@ template <class T>
 int64_t Universal<T>::align(Sequence a, Sequence b, const Poll& poll, std::vector<Move>& path) {
   prepare(a, b);
   const double side = std::sqrt(double(n_) * double(std::min(m_ + 1, high_ - low_ + 1)));
-  rows_ = std::min(n_, std::max(align_rows, int64_t(side / 64)));
+  rows_ = std::min(n_, std::max(strip_rows<T>(affine()), int64_t(side / 64)));
   const int64_t strips = (n_ + rows_ - 1) / rows_;
   const bool direct = strips == 1 && (n_ + m_ + 1) * (n_ + 1) <= direct_bytes;
-  const int64_t block = direct ? n_ + m_ + 1 : std::max(align_rows, rows_);
+  const int64_t block = direct ? n_ + m_ + 1 : std::max<int64_t>(2048, rows_);
   const int64_t stride = rows_ + 1;
   steps_.resize(std::min(block, rows_ + m_ + 1) * stride);
 
