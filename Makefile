@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 OUT ?= demo-results
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
 CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+ARM64 := aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=fast -fno-math-errno \
+  -fno-trapping-math -DNEURN_ISA=baseline -DNEURN_VECTOR_BYTES=16 -Icsrc -pthread -o /dev/null
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -17,15 +19,14 @@ demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and 
 test: $(VENV)/built  ## every test of the package
 	OMP_NUM_THREADS=1 python -m pytest --durations=10 --cov --cov-report=term --cov-fail-under=90
 
-native: $(VENV)/locked  ## the kernels' own test, under the address and undefined-behaviour sanitizers
+native: $(VENV)/locked  ## the kernels' own tests, under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/native -G Ninja -DNEURN_BUILD_TESTS=ON -DNEURN_SANITIZE=ON -DNEURN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure
 
 arm64:  ## the kernels and their test, cross-compiled
-	aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=fast -fno-math-errno -fno-trapping-math \
-	  -DNEURN_ISA=baseline -DNEURN_VECTOR_BYTES=16 -Icsrc -o /dev/null \
-	  csrc/neurn/cpu/kernels.cpp csrc/neurn/dispatch.cpp csrc/neurn/check.cpp tests/native/test_kernels.cpp
+	$(ARM64) csrc/neurn/cpu/kernels.cpp csrc/neurn/dispatch.cpp csrc/neurn/check.cpp csrc/isa.cpp tests/native/test_kernels.cpp
+	$(ARM64) csrc/align/cpu/kernels.cpp $(filter-out csrc/align/op.cpp,$(wildcard csrc/align/*.cpp)) csrc/isa.cpp tests/native/test_align.cpp
 
 lint: $(VENV)/built
 	ruff check .

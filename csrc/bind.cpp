@@ -1,5 +1,7 @@
-// neurn._core: what is not an operator. Build information for now.
+// neurn._core: what is not an operator.
 #include <pybind11/pybind11.h>
+
+#include "bind_align.h"
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "Native parts of neurn that are not torch operators.";
@@ -14,4 +16,5 @@ PYBIND11_MODULE(_core, m) {
         return info;
       },
       "How this library was built: version, compiler, torch headers, whether it has CUDA kernels.");
+  neurn::align::bind(m);
 }

@@ -1,7 +1,5 @@
 // Chooses among the kernels compiled for several instruction sets.
-#include <cstdlib>
-#include <cstring>
-
+#include "../isa.h"
 #include "problem.h"
 
 namespace neurn {
@@ -18,28 +16,17 @@ extern const Kernels table;
 }
 #endif
 
-namespace {
-
-const Kernels& choose() {
-#if defined(NEURN_X86)
-  const char* asked = std::getenv("NEURN_CPU");
-  const bool any = asked == nullptr || *asked == 0;
-  __builtin_cpu_init();
-  if ((any || std::strcmp(asked, "avx512") == 0) && __builtin_cpu_supports("x86-64-v4")) {
-    return avx512::table;
-  }
-  if ((any || std::strncmp(asked, "avx", 3) == 0) && __builtin_cpu_supports("x86-64-v3")) {
-    return avx2::table;
-  }
-#endif
-  return baseline::table;
-}
-
-}  // namespace
-
 const Kernels& kernels() {
-  static const Kernels& chosen = choose();
-  return chosen;
+  switch (isa()) {
+#if defined(NEURN_X86)
+    case Isa::avx512:
+      return avx512::table;
+    case Isa::avx2:
+      return avx2::table;
+#endif
+    default:
+      return baseline::table;
+  }
 }
 
 }  // namespace neurn
