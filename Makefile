@@ -26,7 +26,7 @@ native: $(VENV)/locked  ## the kernels' own tests, under the address and undefin
 
 arm64:  ## the kernels and their test, cross-compiled
 	$(ARM64) csrc/neurn/cpu/kernels.cpp csrc/neurn/dispatch.cpp csrc/neurn/check.cpp csrc/isa.cpp tests/native/test_kernels.cpp
-	$(ARM64) csrc/align/cpu/kernels.cpp $(filter-out csrc/align/op.cpp,$(wildcard csrc/align/*.cpp)) csrc/isa.cpp tests/native/test_align.cpp
+	$(ARM64) $(wildcard csrc/align/cpu/*.cpp) $(filter-out csrc/align/op.cpp,$(wildcard csrc/align/*.cpp)) csrc/isa.cpp tests/native/test_align.cpp
 
 lint: $(VENV)/built
 	ruff check .

@@ -88,6 +88,7 @@ struct BitKernels {
   void (*pack)(const PackCall&);
 };
 
+// The fastest that this processor runs.
 const BitKernels& bit_kernels();
 
 }  // namespace neurn::align

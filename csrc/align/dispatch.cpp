@@ -1,18 +1,22 @@
 // Chooses among the kernels compiled for several instruction sets.
 #include "../isa.h"
+#include "bit_kernels.h"
 #include "kernels.h"
 
 namespace neurn::align {
 
 namespace baseline {
 extern const Kernels table;
+extern const BitKernels bit_table;
 }
 #if defined(NEURN_X86)
 namespace avx2 {
 extern const Kernels table;
+extern const BitKernels bit_table;
 }
 namespace avx512 {
 extern const Kernels table;
+extern const BitKernels bit_table;
 }
 #endif
 
@@ -26,6 +30,19 @@ const Kernels& kernels() {
 #endif
     default:
       return baseline::table;
+  }
+}
+
+const BitKernels& bit_kernels() {
+  switch (isa()) {
+#if defined(NEURN_X86)
+    case Isa::avx512:
+      return avx512::bit_table;
+    case Isa::avx2:
+      return avx2::bit_table;
+#endif
+    default:
+      return baseline::bit_table;
   }
 }
 

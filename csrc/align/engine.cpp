@@ -5,7 +5,13 @@
 #include <optional>
 #include <thread>
 
+#include "bit_kernels.h"
 #include "bounds.h"
+#include "lane_set.h"
+#include "plan.h"
+#include "scratch_pool.h"
+#include "strip_pair.h"
+#include "strip_set.h"
 #include "universal.h"
 
 namespace neurn::align {
@@ -23,11 +29,14 @@ class Aligner {
   Aligner(const Scoring& scoring, const Region& region)
       : Aligner(scoring, region, Bounds(scoring)) {}
   Aligner(const Scoring& scoring, const Region& region, const Bounds& bounds)
-      : scoring_(scoring), region_(region), bounds_(bounds), narrow_(scoring, region) {}
+      : scoring_(simplified(scoring)), region_(region), bounds_(bounds), narrow_(scoring_, region) {}
 
   int64_t score(Sequence a, Sequence b, const Poll& poll) {
     const bool narrow = fits_narrow(a, b);
     if (a.size == 0 || b.size == 0) return gap_score(a.size, b.size, scoring_, region_);
+    if (const auto bits = strips_for(a, b)) {
+      return strip_score(bit_kernels(), *bits, scoring_.gap_extend, a, b, throwing(poll));
+    }
     return narrow ? narrow_.score(a, b, poll) : wide().score(a, b, poll);
   }
 
@@ -37,6 +46,9 @@ class Aligner {
       path.assign(a.size + b.size, a.size > 0 ? Move::up : Move::left);
       return gap_score(a.size, b.size, scoring_, region_);
     }
+    if (const auto bits = strips_for(a, b)) {
+      return strip_align(bit_kernels(), *bits, scoring_.gap_extend, a, b, throwing(poll), path);
+    }
     return narrow ? narrow_.align(a, b, poll, path) : wide().align(a, b, poll, path);
   }
 
@@ -45,6 +57,15 @@ class Aligner {
     const bool indices_fit =
         scoring_.table == nullptr || scoring_.symbols * scoring_.symbols <= int64_t{1} << 31;
     return bounds_.of(a.size, b.size) < int64_t{1} << 29 && indices_fit;
+  }
+  std::optional<BitScoring> strips_for(Sequence a, Sequence b) const {
+    if (!strips_pay(bit_kernels(), a, b)) return {};
+    return bit_scoring(scoring_, region_, std::max(largest_token(a), largest_token(b)));
+  }
+  static std::function<void()> throwing(const Poll& poll) {
+    return [&poll] {
+      if (poll && !poll()) throw Stopped();
+    };
   }
   Universal<int64_t>& wide() {
     if (!wide_) wide_.emplace(scoring_, region_);
@@ -64,6 +85,8 @@ struct Item {
 };
 constexpr int64_t item_cells = 30'000'000;
 constexpr int64_t pair_overhead_cells = 2000;
+// Pairs from which on lanes of bit planes are faster than one by one.
+constexpr int64_t least_in_lanes = 48;
 
 // Collects pairs (row, begin ..) into items; cost(column) in cells.
 template <class Cost>
@@ -81,6 +104,66 @@ void add_items(std::vector<Item>& items, int64_t row, int64_t begin, int64_t end
 int64_t cost(const Bounds& bounds, Sequence a, Sequence b) {
   bounds.of(a.size, b.size);
   return (a.size + 1) * (b.size + 1) + pair_overhead_cells;
+}
+
+// A share of a call's work: its progress is that of the call.
+struct Share {
+  const Parallel& call;
+  double begin, end;
+
+  static bool poll(void* self, int64_t done, int64_t count) {
+    constexpr int64_t whole = int64_t{1} << 30;
+    const Share& share = *static_cast<Share*>(self);
+    if (count == 0) return share.call.poll(share.call.poll_context, 0, 0);
+    const double part = double(done) / double(count);
+    const double all = share.begin + (share.end - share.begin) * part;
+    return share.call.poll(share.call.poll_context, int64_t(all * double(whole)), whole);
+  }
+  Parallel parallel() {
+    Parallel out = call;
+    if (call.poll != nullptr) out.poll = poll, out.poll_context = this;
+    return out;
+  }
+};
+
+// Pairs that are sorted and scored at a time, so that lists of them stay small.
+constexpr int64_t listed_pairs = int64_t{1} << 18;
+
+// cross_scores by lists of pairs.
+bool listed_cross_scores(const BitScoring& bits, int64_t gap, const Sequences& a,
+                         const Sequences& b, int64_t* out, int64_t stride,
+                         const Parallel& parallel) {
+  write_gaps_only(gap, a, b, false, out, stride);
+  // Both sets as one, b behind a.
+  std::vector<Token> tokens(a.tokens + a.offsets[0], a.tokens + a.offsets[a.count]);
+  std::vector<int64_t> offsets, pairs, places, chosen, scores;
+  for (int64_t i = 0; i <= a.count; ++i) offsets.push_back(a.offsets[i] - a.offsets[0]);
+  for (int64_t j = 1; j <= b.count; ++j) {
+    offsets.push_back(offsets[a.count] + b.offsets[j] - b.offsets[0]);
+  }
+  tokens.insert(tokens.end(), b.tokens + b.offsets[0], b.tokens + b.offsets[b.count]);
+  const Sequences both{tokens.data(), offsets.data(), a.count + b.count};
+  const int64_t all = a.count * b.count;
+  for (int64_t begin = 0; begin < all; begin += listed_pairs) {
+    const int64_t end = std::min(begin + listed_pairs, all);
+    pairs.clear(), places.clear(), chosen.clear();
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t i = p / b.count, j = p % b.count;
+      if (a[i].size == 0 || b[j].size == 0) continue;
+      chosen.push_back(int64_t(places.size()));
+      places.push_back(i * stride + j);
+      pairs.push_back(i);
+      pairs.push_back(a.count + j);
+    }
+    scores.resize(places.size());
+    Share share{parallel, double(begin) / double(all), double(end) / double(all)};
+    if (!lane_pair_scores(bit_kernels(), bits, gap, both, pairs.data(), chosen.data(),
+                          int64_t(chosen.size()), scores.data(), share.parallel())) {
+      return false;
+    }
+    for (size_t k = 0; k < places.size(); ++k) out[places[k]] = scores[k];
+  }
+  return true;
 }
 
 // body(aligner, item, poll) for each item, on the call's threads.
@@ -126,6 +209,21 @@ int64_t align(Sequence a, Sequence b, const Scoring& scoring, const Region& regi
 bool cross_scores(const Sequences& a, const Sequences& b, bool symmetric, const Scoring& scoring,
                   const Region& region, int64_t* out, int64_t stride, const Parallel& parallel) {
   const Bounds bounds(scoring);
+  const auto bits = bit_scoring(simplified(scoring), region,
+                                std::max(largest_token(a), largest_token(b)));
+  if (bits) {
+    const int64_t gap = scoring.gap_extend;
+    switch (set_kernel(bit_kernels(), a, b, symmetric)) {
+      case SetKernel::lanes:
+        return lane_scores(bit_kernels(), *bits, gap, a, b, symmetric, out, stride, parallel);
+      case SetKernel::strips:
+        return strip_scores(bit_kernels(), *bits, gap, a, b, symmetric, out, stride, parallel);
+      case SetKernel::lane_pairs:
+        return listed_cross_scores(*bits, gap, a, b, out, stride, parallel);
+      case SetKernel::one_by_one:
+        break;
+    }
+  }
   std::vector<Item> items;
   for (int64_t i = 0; i < a.count; ++i) {
     add_items(items, i, symmetric ? i : 0, b.count,
@@ -146,17 +244,51 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
                  const Scoring& scoring, const Region& region, int64_t* out,
                  const Parallel& parallel) {
   const Bounds bounds(scoring);
+  const auto a = [&](int64_t p) { return sequences[pairs[2 * p]]; };
+  const auto b = [&](int64_t p) { return sequences[pairs[2 * p + 1]]; };
+  const auto bits = bit_scoring(simplified(scoring), region, largest_token(sequences));
+  // Pairs for lanes, and the others.
+  std::vector<int64_t> listed, single;
+  double listed_cells = 0, single_cells = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    const double cells = double(cost(bounds, a(p), b(p)));
+    const bool in_lanes = bits && a(p).size > 0 && b(p).size > 0 &&
+                          std::max(a(p).size, b(p).size) <= longest_in_lanes;
+    (in_lanes ? listed : single).push_back(p);
+    (in_lanes ? listed_cells : single_cells) += cells;
+  }
+  if (int64_t(listed.size()) < least_in_lanes) {
+    single.insert(single.end(), listed.begin(), listed.end());
+    listed.clear();
+    single_cells += listed_cells, listed_cells = 0;
+  }
+  const double part = single_cells / std::max(single_cells + listed_cells, 1.0);
   std::vector<Item> items;
-  add_items(items, 0, 0, count, [&](int64_t p) {
-    return cost(bounds, sequences[pairs[2 * p]], sequences[pairs[2 * p + 1]]);
-  });
-  return run_items(items, scoring, region, bounds, parallel,
-                   [&](Aligner& aligner, const Item& item, const Poll& poll) {
-                     for (int64_t p = item.begin; p < item.end; ++p) {
-                       out[p] = aligner.score(sequences[pairs[2 * p]], sequences[pairs[2 * p + 1]],
-                                              poll);
-                     }
-                   });
+  add_items(items, 0, 0, int64_t(single.size()),
+            [&](int64_t k) { return cost(bounds, a(single[k]), b(single[k])); });
+  Share first{parallel, 0, listed.empty() ? 1 : part};
+  if (!items.empty() &&
+      !run_items(items, scoring, region, bounds, first.parallel(),
+                 [&](Aligner& aligner, const Item& item, const Poll& poll) {
+                   for (int64_t k = item.begin; k < item.end; ++k) {
+                     const int64_t p = single[k];
+                     out[p] = aligner.score(a(p), b(p), poll);
+                   }
+                 })) {
+    return false;
+  }
+  const int64_t lists = (int64_t(listed.size()) + listed_pairs - 1) / listed_pairs;
+  for (int64_t list = 0; list < lists; ++list) {
+    const int64_t begin = list * listed_pairs;
+    const int64_t end = std::min<int64_t>(begin + listed_pairs, int64_t(listed.size()));
+    Share share{parallel, part + (1 - part) * double(list) / double(lists),
+                part + (1 - part) * double(list + 1) / double(lists)};
+    if (!lane_pair_scores(bit_kernels(), *bits, scoring.gap_extend, sequences, pairs,
+                          listed.data() + begin, end - begin, out, share.parallel())) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace neurn::align

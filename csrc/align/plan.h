@@ -1,0 +1,35 @@
+// Which kernels serve a problem.
+#pragma once
+
+#include <optional>
+
+#include "bit_kernels.h"
+#include "problem.h"
+
+namespace neurn::align {
+
+// A table that only tells equal tokens from others, written as two scores.
+Scoring simplified(const Scoring& scoring);
+
+// How bit planes hold the problem, where they can: linear gaps, two scores of which neither is much
+// above two gaps, no free ends, no band.
+std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region,
+                                      Token largest_token);
+
+Token largest_token(Sequence a);
+Token largest_token(const Sequences& sequences);
+
+// Whether strips of bit planes align one pair faster than anti-diagonals of numbers do.
+bool strips_pay(const BitKernels& kernels, Sequence a, Sequence b);
+
+enum class SetKernel { lanes, strips, lane_pairs, one_by_one };
+
+// The fastest for all pairs of a with b.
+SetKernel set_kernel(const BitKernels& kernels, const Sequences& a, const Sequences& b,
+                     bool symmetric);
+
+// Longest sequence that lanes take, and that sets of strips take: others go one by one.
+inline constexpr int64_t longest_in_lanes = 4096;
+inline constexpr int64_t longest_in_strips = 16384;
+
+}  // namespace neurn::align
