@@ -18,11 +18,11 @@ inline constexpr int most_planes = 4;
 inline constexpr int most_token_planes = 16;
 
 enum class SweepKind {
-  set,        // targets begin inside, selected rows
-  long_set,   // besides, borders: a query has more rows than a strip
-  begin,      // borders, a target begins
-  middle,     // borders
-  trace       // borders, a target begins, traces
+  set,       // targets begin inside, selected rows
+  long_set,  // besides, borders: a query has more rows than a strip
+  begin,     // borders, a target begins
+  middle,    // borders
+  trace      // borders, a target begins, traces
 };
 
 // What cpu/strip.h says, in words: rows and state have strip_vectors x words words a plane.

@@ -8,16 +8,16 @@ namespace neurn::align {
 namespace baseline {
 extern const Kernels table;
 extern const BitKernels bit_table;
-}
+}  // namespace baseline
 #if defined(NEURN_X86)
 namespace avx2 {
 extern const Kernels table;
 extern const BitKernels bit_table;
-}
+}  // namespace avx2
 namespace avx512 {
 extern const Kernels table;
 extern const BitKernels bit_table;
-}
+}  // namespace avx512
 #endif
 
 const Kernels& kernels() {

@@ -29,7 +29,10 @@ class Aligner {
   Aligner(const Scoring& scoring, const Region& region)
       : Aligner(scoring, region, Bounds(scoring)) {}
   Aligner(const Scoring& scoring, const Region& region, const Bounds& bounds)
-      : scoring_(simplified(scoring)), region_(region), bounds_(bounds), narrow_(scoring_, region) {}
+      : scoring_(simplified(scoring)),
+        region_(region),
+        bounds_(bounds),
+        narrow_(scoring_, region) {}
 
   int64_t score(Sequence a, Sequence b, const Poll& poll) {
     const bool narrow = fits_narrow(a, b);
@@ -209,8 +212,8 @@ int64_t align(Sequence a, Sequence b, const Scoring& scoring, const Region& regi
 bool cross_scores(const Sequences& a, const Sequences& b, bool symmetric, const Scoring& scoring,
                   const Region& region, int64_t* out, int64_t stride, const Parallel& parallel) {
   const Bounds bounds(scoring);
-  const auto bits = bit_scoring(simplified(scoring), region,
-                                std::max(largest_token(a), largest_token(b)));
+  const auto bits =
+      bit_scoring(simplified(scoring), region, std::max(largest_token(a), largest_token(b)));
   if (bits) {
     const int64_t gap = scoring.gap_extend;
     switch (set_kernel(bit_kernels(), a, b, symmetric)) {
@@ -267,14 +270,13 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
   add_items(items, 0, 0, int64_t(single.size()),
             [&](int64_t k) { return cost(bounds, a(single[k]), b(single[k])); });
   Share first{parallel, 0, listed.empty() ? 1 : part};
-  if (!items.empty() &&
-      !run_items(items, scoring, region, bounds, first.parallel(),
-                 [&](Aligner& aligner, const Item& item, const Poll& poll) {
-                   for (int64_t k = item.begin; k < item.end; ++k) {
-                     const int64_t p = single[k];
-                     out[p] = aligner.score(a(p), b(p), poll);
-                   }
-                 })) {
+  if (!items.empty() && !run_items(items, scoring, region, bounds, first.parallel(),
+                                   [&](Aligner& aligner, const Item& item, const Poll& poll) {
+                                     for (int64_t k = item.begin; k < item.end; ++k) {
+                                       const int64_t p = single[k];
+                                       out[p] = aligner.score(a(p), b(p), poll);
+                                     }
+                                   })) {
     return false;
   }
   const int64_t lists = (int64_t(listed.size()) + listed_pairs - 1) / listed_pairs;

@@ -20,9 +20,8 @@ std::vector<int64_t> by_size(const Sequences& sequences) {
   for (int64_t i = 0; i < sequences.count; ++i) {
     if (sequences[i].size > 0) out.push_back(i);
   }
-  std::stable_sort(out.begin(), out.end(), [&](int64_t i, int64_t j) {
-    return sequences[i].size < sequences[j].size;
-  });
+  std::stable_sort(out.begin(), out.end(),
+                   [&](int64_t i, int64_t j) { return sequences[i].size < sequences[j].size; });
   return out;
 }
 
@@ -74,9 +73,9 @@ class Cross {
     });
     const int64_t query_groups =
         (static_cast<int64_t>(queries_.size()) + kernels_.words - 1) / kernels_.words;
-    return packed && parallel.run(parallel, query_groups * chunks_, this, [](void* self, int64_t i) {
-             static_cast<Cross*>(self)->sweep(i);
-           });
+    return packed &&
+           parallel.run(parallel, query_groups * chunks_, this,
+                        [](void* self, int64_t i) { static_cast<Cross*>(self)->sweep(i); });
   }
 
  private:
@@ -141,8 +140,7 @@ class Cross {
             Scratch& scratch) {
     call.columns = group.planes.get();
     call.column_count = group.columns;
-    call.difference =
-        scratch.difference.get(group.columns * scoring_.planes * kernels_.words);
+    call.difference = scratch.difference.get(group.columns * scoring_.planes * kernels_.words);
     scratch.lane.clear();
     scratch.size.clear();
     for (int64_t t = group.begin; t < group.end; ++t) {
@@ -190,7 +188,11 @@ class Pairs {
   Pairs(const BitKernels& kernels, const BitScoring& scoring, int64_t gap,
         const Sequences& sequences, const int64_t* pairs, const int64_t* chosen, int64_t count,
         int64_t* out)
-      : kernels_(kernels), scoring_(scoring), gap_(gap), out_(out), jobs_(static_cast<size_t>(count)) {
+      : kernels_(kernels),
+        scoring_(scoring),
+        gap_(gap),
+        out_(out),
+        jobs_(static_cast<size_t>(count)) {
     bool sorted = true;
     for (int64_t p = 0; p < count; ++p) {
       Job& job = jobs_[static_cast<size_t>(p)];
@@ -248,8 +250,8 @@ class Pairs {
       }
       kernels_.pack({sequence[0], size[0], first[0], here, call.row_count, scoring_.token_planes,
                      rows + w, planes * words, words});
-      kernels_.pack({sequence[1], size[1], first[1], here, call.column_count,
-                     scoring_.token_planes, columns + w, planes * words, words});
+      kernels_.pack({sequence[1], size[1], first[1], here, call.column_count, scoring_.token_planes,
+                     columns + w, planes * words, words});
     }
     uint64_t* begun = scratch->begun.get(std::max<int64_t>(call.ragged * words, 1));
     std::fill_n(begun, call.ragged * words, 0);

@@ -36,8 +36,8 @@ Scoring simplified(const Scoring& scoring) {
 
 std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region,
                                       Token largest_token) {
-  const bool whole_matrix = !region.a_begin && !region.a_end && !region.b_begin &&
-                            !region.b_end && region.band < 0;
+  const bool whole_matrix =
+      !region.a_begin && !region.a_end && !region.b_begin && !region.b_end && region.band < 0;
   if (scoring.table != nullptr || scoring.gap_open != 0 || !whole_matrix) return {};
   // Far from the ends of int64, so that differences are exact.
   constexpr int64_t large = int64_t{1} << 40;

@@ -39,8 +39,8 @@ struct Scoring {
 // unaligned, and so on. band < 0: none; else only cells with
 // min(0, m - n) - band <= j - i <= max(0, m - n) + band, where n and m are the lengths of a and b.
 struct Region {
-  bool a_begin, a_end, b_begin, b_end;
-  int64_t band;
+  bool a_begin = false, a_end = false, b_begin = false, b_end = false;
+  int64_t band = -1;
 };
 
 // One step of a path. up consumes a token of a, left a token of b.

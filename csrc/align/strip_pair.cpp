@@ -101,7 +101,8 @@ class Pair {
 
  private:
   struct Kept {
-    std::vector<uint64_t> border;  // above the strip, from column low on, a bit each, plane by plane
+    std::vector<uint64_t>
+        border;  // above the strip, from column low on, a bit each, plane by plane
     std::vector<uint64_t> states;  // before step low + k * kept_every
   };
 
@@ -154,8 +155,7 @@ class Pair {
     const int64_t words = (high - low + 63) / 64;
     std::vector<uint64_t> out(static_cast<size_t>(words * scoring_.planes));
     for (int k = 0; k < scoring_.planes; ++k) {
-      kernels_.pack_border(border + k * border_stride_ + low, high - low,
-                           out.data() + k * words);
+      kernels_.pack_border(border + k * border_stride_ + low, high - low, out.data() + k * words);
     }
     return out;
   }
@@ -208,8 +208,8 @@ class Walk {
       while (i >= first && j >= low) {
         const int64_t r = i - top, t = j + r;
         if (t < begin_ || t >= end_) again(strip, low, t);
-        const uint64_t* at = trace_.data() + (t - begin_) * trace_words_ +
-                             word_[static_cast<size_t>(r)];
+        const uint64_t* at =
+            trace_.data() + (t - begin_) * trace_words_ + word_[static_cast<size_t>(r)];
         const int bit = bit_[static_cast<size_t>(r)];
         if (at[0] >> bit & 1) {
           path.push_back(Move::diagonal);

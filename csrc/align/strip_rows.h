@@ -43,8 +43,8 @@ class StripRows {
   void place(Sequence query, int64_t first_row) {
     for (int64_t i = 0; i < query.size; ++i) {
       const int64_t row = first_row + i;
-      uint64_t* word = words_.data() + shape_.vector_of(row) * planes_ * shape_.words +
-                       shape_.word_of(row);
+      uint64_t* word =
+          words_.data() + shape_.vector_of(row) * planes_ * shape_.words + shape_.word_of(row);
       const uint64_t token = query.data[i];
       for (int k = 0; k < planes_; ++k) {
         word[k * shape_.words] |= (token >> k & 1) << shape_.bit_of(row);

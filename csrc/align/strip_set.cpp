@@ -151,9 +151,8 @@ class Work {
   bool run(const Parallel& parallel) {
     write_gaps_only(gap_, a_, b_, symmetric_, out_, stride_);
     const int64_t items = chunks_ * static_cast<int64_t>(plan_.blocks.size());
-    return parallel.run(parallel, items, this, [](void* self, int64_t item) {
-      static_cast<Work*>(self)->sweep(item);
-    });
+    return parallel.run(parallel, items, this,
+                        [](void* self, int64_t item) { static_cast<Work*>(self)->sweep(item); });
   }
 
  private:
@@ -224,14 +223,14 @@ class Work {
       kernels_.run_strip(call);
     }
     for (const Placed& placed : bin.queries) {
-      const int64_t last = placed.first_row + a_[placed.query].size - 1 -
-                           (bin.strips - 1) * shape_.rows();
+      const int64_t last =
+          placed.first_row + a_[placed.query].size - 1 - (bin.strips - 1) * shape_.rows();
       for (int64_t place = first; place < block.end; ++place) {
         const int64_t target = plan_.targets[static_cast<size_t>(place)];
         const int64_t* column = &scratch.column[static_cast<size_t>(place - block.begin)];
-        const int64_t sum = kernels_.sum_selected(
-            call.selected + 8 * (column[0] + last - begin), column[1] - column[0],
-            shape_.vector_of(last), shape_.word_of(last), scoring_.planes);
+        const int64_t sum = kernels_.sum_selected(call.selected + 8 * (column[0] + last - begin),
+                                                  column[1] - column[0], shape_.vector_of(last),
+                                                  shape_.word_of(last), scoring_.planes);
         write(placed.query, target, sum);
       }
     }

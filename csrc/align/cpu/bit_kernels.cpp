@@ -157,7 +157,7 @@ void run_lanes_call(const LaneCall& call) {
 }  // namespace
 
 extern const BitKernels bit_table;
-const BitKernels bit_table{words, strip_vectors, run_strip_call, fill_columns, sum_selected,
-                           pack_border, run_lanes_call, pack};
+const BitKernels bit_table{words,        strip_vectors, run_strip_call, fill_columns,
+                           sum_selected, pack_border,   run_lanes_call, pack};
 
 }  // namespace neurn::align::NEURN_ISA

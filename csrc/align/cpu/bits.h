@@ -53,9 +53,9 @@ template <class F>
 [[gnu::always_inline]] inline Bits logic([[maybe_unused]] F f, Bits a, Bits b, Bits c) {
 #if defined(__AVX512F__)
   constexpr int table = F{}(0xF0, 0xCC, 0xAA) & 0xFF;
-  return reinterpret_cast<Bits>(
-      _mm512_ternarylogic_epi64(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b),
-                                reinterpret_cast<__m512i>(c), table));
+  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi64(reinterpret_cast<__m512i>(a),
+                                                          reinterpret_cast<__m512i>(b),
+                                                          reinterpret_cast<__m512i>(c), table));
 #else
   return f(a, b, c);
 #endif
@@ -69,9 +69,8 @@ template <int n, class F>
 }
 
 // Carry of a + b + c; the borrow of a - b - c is that of ~a.
-inline constexpr auto majority = [](auto a, auto b, auto c) NEURN_INLINE {
-  return (a & b) | (c & (a | b));
-};
+inline constexpr auto majority = [](auto a, auto b, auto c)
+                                     NEURN_INLINE { return (a & b) | (c & (a | b)); };
 
 constexpr int planes_for(int64_t largest) {
   return largest < 1 ? 1 : std::bit_width(static_cast<uint64_t>(largest));
@@ -152,9 +151,8 @@ struct FixedCell {
 
   // max(a, s), in the planes that tell it.
   NEURN_INLINE static void raise(const Bits* a, Bits differ, Bits* out) {
-    const Bits enough =
-        logic([](auto x, auto y, auto z) NEURN_INLINE { return at_least(x, y, z); }, a[0],
-              a[planes > 1 ? 1 : 0], a[planes > 2 ? 2 : 0]);
+    const Bits enough = logic([](auto x, auto y, auto z) NEURN_INLINE { return at_least(x, y, z); },
+                              a[0], a[planes > 1 ? 1 : 0], a[planes > 2 ? 2 : 0]);
     unroll<planes>([&](auto index) NEURN_INLINE {
       constexpr int k = decltype(index)::value;
       if constexpr (source(k).plane == k) {
@@ -175,15 +173,13 @@ struct FixedCell {
       constexpr int k = decltype(index)::value;
       const Bits x = a[source(k).plane];
       if constexpr (k == 0) {
-        borrow[0] = logic(
-            [](auto p, auto q, auto) NEURN_INLINE { return (source(k).inverted ? p : ~p) & q; }, x, b[0],
-            b[0]);
+        borrow[0] = logic([](auto p, auto q, auto)
+                              NEURN_INLINE { return (source(k).inverted ? p : ~p) & q; },
+                          x, b[0], b[0]);
       } else {
-        borrow[k] = logic(
-            [](auto p, auto q, auto c) NEURN_INLINE {
-              return majority(source(k).inverted ? p : ~p, q, c);
-            },
-            x, b[k], borrow[k - 1]);
+        borrow[k] = logic([](auto p, auto q, auto c)
+                              NEURN_INLINE { return majority(source(k).inverted ? p : ~p, q, c); },
+                          x, b[k], borrow[k - 1]);
       }
     });
     constexpr int top = planes - 1;
@@ -274,8 +270,8 @@ struct AnyCell {
     Bits borrow = ~a[0] & b[0];
     out[0] = a[0] ^ b[0];
     for (int k = 1; k < B; ++k) {
-      out[k] = logic([](auto p, auto q, auto c) NEURN_INLINE { return p ^ q ^ c; }, a[k], b[k],
-                     borrow);
+      out[k] =
+          logic([](auto p, auto q, auto c) NEURN_INLINE { return p ^ q ^ c; }, a[k], b[k], borrow);
       borrow = logic([](auto p, auto q, auto c) NEURN_INLINE { return majority(~p, q, c); }, a[k],
                      b[k], borrow);
     }

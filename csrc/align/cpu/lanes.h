@@ -64,8 +64,8 @@ template <int B>
       const Bits x = load(difference + k * words), c = load(counter + k * words);
       store(counter + k * words,
             logic([](auto p, auto q, auto r) NEURN_INLINE { return p ^ q ^ r; }, c, x, carry));
-      carry = logic([](auto p, auto q, auto r) NEURN_INLINE { return majority(p, q, r); }, c, x,
-                    carry);
+      carry =
+          logic([](auto p, auto q, auto r) NEURN_INLINE { return majority(p, q, r); }, c, x, carry);
     }
     for (int k = B; k < used; ++k) {
       const Bits c = load(counter + k * words);

@@ -70,8 +70,7 @@ typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2), may_alias));
       }
       const int planes = call.token_planes - 8 * high < 8 ? call.token_planes - 8 * high : 8;
       for (int64_t i = 0; i < 16 && p + i < call.positions; ++i) {
-        uint64_t* word =
-            call.word + (p + i) * call.position_stride + 8 * high * call.plane_stride;
+        uint64_t* word = call.word + (p + i) * call.position_stride + 8 * high * call.plane_stride;
         for (int k = 0; k < planes; ++k) word[k * call.plane_stride] = gather_bit(bytes[i], k);
       }
     }

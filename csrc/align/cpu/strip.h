@@ -53,8 +53,8 @@ struct Border {
 // next_word and double_last_word together pass each row's value on to the next row.
 [[gnu::always_inline]] inline Bits next_word(Bits x) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(_mm512_alignr_epi64(reinterpret_cast<__m512i>(x),
-                                                    reinterpret_cast<__m512i>(x), 1));
+  return reinterpret_cast<Bits>(
+      _mm512_alignr_epi64(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(x), 1));
 #else
   Bits order;
   for (int w = 0; w < words; ++w) order[w] = (w + 1) % words;
@@ -102,8 +102,8 @@ struct Sweep {
   bool selects;  // selected[(t - begin) * 8 + u * 4 + k]: bit w tells plane k of the difference in
                  // the selected row of word w of vector u
   bool borders;
-  bool traces;   // trace + (t - begin) * 2 * strip_rows / 64: whether diagonal is optimal, row after
-                 // row of each vector, then whether up is
+  bool traces;  // trace + (t - begin) * 2 * strip_rows / 64: whether diagonal is optimal, row after
+                // row of each vector, then whether up is
 };
 
 template <Sweep sweep, class Cell, int K>

@@ -1,0 +1,206 @@
+// Runs the aligner's kernels on bit planes, each by name and whatever a planner would choose,
+// against a row-by-row reference: any scoring, lengths that are no multiple of anything, and paths
+// move by move.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "align/engine.h"
+#include "align/kernels.h"
+#include "align/lane_set.h"
+#include "align/plan.h"
+#include "align/strip_pair.h"
+#include "align/strip_set.h"
+#include "align/threads.h"
+
+namespace neurn::align {
+namespace {
+
+int64_t cases = 0, failures = 0;
+std::mt19937 random_bits(7);
+
+int64_t below(int64_t n) { return static_cast<int64_t>(random_bits() % static_cast<uint64_t>(n)); }
+
+void expect(bool holds, const std::string& what) {
+  ++cases;
+  if (!holds && ++failures <= 20) std::printf("FAILED %s\n", what.c_str());
+}
+
+std::string name(const Scoring& s) {
+  return std::to_string(s.match) + "/" + std::to_string(s.mismatch) + "/" +
+         std::to_string(s.gap_extend);
+}
+
+// Exactly as large as the tokens, so that a read past them is seen.
+struct Set {
+  std::unique_ptr<Token[]> tokens;
+  std::vector<int64_t> offsets{0};
+
+  Set(const std::vector<int64_t>& sizes, int64_t alphabet) {
+    for (const int64_t size : sizes) offsets.push_back(offsets.back() + size);
+    tokens = std::make_unique<Token[]>(static_cast<size_t>(offsets.back()));
+    for (int64_t i = 0; i < offsets.back(); ++i) tokens[i] = static_cast<Token>(below(alphabet));
+  }
+  int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+  Sequences view() const { return {tokens.get(), offsets.data(), count()}; }
+};
+
+int64_t reference(const Scoring& s, Sequence a, Sequence b) {
+  std::vector<int64_t> row(static_cast<size_t>(b.size + 1));
+  for (int64_t j = 0; j <= b.size; ++j) row[j] = s.gap_extend * j;
+  for (int64_t i = 0; i < a.size; ++i) {
+    int64_t diagonal = row[0];
+    row[0] += s.gap_extend;
+    for (int64_t j = 0; j < b.size; ++j) {
+      const int64_t here =
+          std::max(diagonal + s(a.data[i], b.data[j]), std::max(row[j], row[j + 1]) + s.gap_extend);
+      diagonal = row[j + 1];
+      row[j + 1] = here;
+    }
+  }
+  return row[b.size];
+}
+
+// Diagonal before up before left, read from the end.
+std::vector<Move> reference_path(const Scoring& s, Sequence a, Sequence b) {
+  const int64_t width = b.size + 1;
+  std::vector<int32_t> h(static_cast<size_t>((a.size + 1) * width));
+  for (int64_t i = 0; i <= a.size; ++i) {
+    for (int64_t j = 0; j <= b.size; ++j) {
+      int64_t best = s.gap_extend * (i + j);
+      if (i > 0 && j > 0) {
+        best = std::max(h[(i - 1) * width + j - 1] + s(a.data[i - 1], b.data[j - 1]),
+                        std::max(h[(i - 1) * width + j], h[i * width + j - 1]) + s.gap_extend);
+      }
+      h[i * width + j] = static_cast<int32_t>(best);
+    }
+  }
+  std::vector<Move> path;
+  for (int64_t i = a.size, j = b.size; i + j > 0;) {
+    const int64_t here = h[i * width + j];
+    if (i > 0 && j > 0 && here == h[(i - 1) * width + j - 1] + s(a.data[i - 1], b.data[j - 1])) {
+      path.push_back(Move::diagonal), --i, --j;
+    } else if (i > 0 && here == h[(i - 1) * width + j] + s.gap_extend) {
+      path.push_back(Move::up), --i;
+    } else {
+      path.push_back(Move::left), --j;
+    }
+  }
+  std::reverse(path.begin(), path.end());
+  return path;
+}
+
+const Scoring scorings[] = {
+    {1, -2, nullptr, 0, 0, -2}, {1, -1, nullptr, 0, 0, -1},  {0, -1, nullptr, 0, 0, -1},
+    {1, 0, nullptr, 0, 0, 0},   {2, -1, nullptr, 0, 0, -3},  {4, -2, nullptr, 0, 0, -1},
+    {5, -4, nullptr, 0, 0, -5}, {1, 2, nullptr, 0, 0, -1},   {-1, -3, nullptr, 0, 0, -2},
+    {1, -5, nullptr, 0, 0, -2}, {-4, -5, nullptr, 0, 0, -1}, {-9, 1, nullptr, 0, 0, -2}};
+const int64_t alphabets[] = {2, 5, 20, 250, 3, 60000};
+
+void test_sets(const Scoring& scoring, int round) {
+  const int64_t alphabet = alphabets[round % 6];
+  std::vector<int64_t> sizes;
+  const int64_t count = round == 3 ? 6 : 45;
+  for (int64_t i = 0; i < count; ++i)
+    sizes.push_back(below(round == 3 ? 2600 : round == 1 ? 9 : 160));
+  const Set set(sizes, alphabet);
+  const Sequences all = set.view();
+  const auto bits = bit_scoring(scoring, Region{}, static_cast<Token>(alphabet - 1));
+  expect(bits.has_value(), "bit planes hold " + name(scoring));
+  if (!bits) return;
+  const Parallel parallel = on_threads(1 + round % 2);
+  std::vector<int64_t> expected(static_cast<size_t>(count * count)), pairs, chosen;
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t j = 0; j < count; ++j) {
+      expected[i * count + j] =
+          j < i ? expected[j * count + i] : reference(scoring, all[i], all[j]);
+      if (all[i].size > 0 && all[j].size > 0) {
+        chosen.push_back(i * count + j);
+      }
+      pairs.push_back(i);
+      pairs.push_back(j);
+    }
+  }
+  const std::string about = name(scoring) + " round " + std::to_string(round);
+  const int64_t gap = scoring.gap_extend, unset = int64_t{1} << 60;
+  for (const bool symmetric : {true, false}) {
+    std::vector<int64_t> lanes(expected.size(), unset), strips(lanes), planned(lanes);
+    lane_scores(bit_kernels(), *bits, gap, all, all, symmetric, lanes.data(), count, parallel);
+    strip_scores(bit_kernels(), *bits, gap, all, all, symmetric, strips.data(), count, parallel);
+    cross_scores(all, all, symmetric, scoring, Region{}, planned.data(), count, parallel);
+    expect(lanes == expected, "lanes " + about);
+    expect(strips == expected, "strips " + about);
+    expect(planned == expected, "cross_scores " + about);
+  }
+  std::vector<int64_t> listed(expected.size(), unset), planned(listed);
+  lane_pair_scores(bit_kernels(), *bits, gap, all, pairs.data(), chosen.data(),
+                   static_cast<int64_t>(chosen.size()), listed.data(), parallel);
+  bool equal = true;
+  for (const int64_t p : chosen) equal = equal && listed[p] == expected[p];
+  expect(equal, "list of pairs " + about);
+  pair_scores(all, pairs.data(), count * count, scoring, Region{}, planned.data(), parallel);
+  expect(planned == expected, "pair_scores " + about);
+}
+
+// b is a with a share of its tokens changed, removed or doubled; share >= 1: another sequence.
+Set related(int64_t n, int64_t m, int64_t alphabet, double share) {
+  if (share >= 1) return Set({n, m}, alphabet);
+  const Set a({n}, alphabet);
+  std::vector<Token> tokens;
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = static_cast<double>(below(1 << 20)) / (1 << 20);
+    if (x < share / 3) continue;
+    tokens.push_back(x < 2 * share / 3 ? static_cast<Token>(below(alphabet)) : a.tokens[i]);
+    if (x > 1 - share / 3) tokens.push_back(static_cast<Token>(below(alphabet)));
+  }
+  if (tokens.empty()) tokens.push_back(0);
+  Set both({n, static_cast<int64_t>(tokens.size())}, alphabet);
+  std::copy_n(a.tokens.get(), n, both.tokens.get());
+  std::copy(tokens.begin(), tokens.end(), both.tokens.get() + n);
+  return both;
+}
+
+void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
+  const Set set = related(n, m, alphabet, share);
+  const Sequence a = set.view()[0], b = set.view()[1];
+  const auto bits = bit_scoring(scoring, Region{}, static_cast<Token>(alphabet - 1));
+  const std::string about = name(scoring) + " " + std::to_string(a.size) + " x " +
+                            std::to_string(b.size) + " share " + std::to_string(share);
+  const std::vector<Move> expected = reference_path(scoring, a, b);
+  const int64_t best = reference(scoring, a, b);
+  std::vector<Move> path;
+  const std::function<void()> poll = [] {};
+  expect(strip_score(bit_kernels(), *bits, scoring.gap_extend, a, b, poll) == best,
+         "strip_score " + about);
+  expect(strip_align(bit_kernels(), *bits, scoring.gap_extend, a, b, poll, path) == best,
+         "strip_align's score " + about);
+  expect(path == expected, "strip_align's path " + about);
+}
+
+}  // namespace
+}  // namespace neurn::align
+
+int main() {
+  using namespace neurn::align;
+  int64_t k = 0;
+  for (const Scoring& scoring : scorings) {
+    for (int round = 0; round < 6; ++round) {
+      if (round != 3 || k % 4 == 0) test_sets(scoring, round);
+    }
+    const double shares[] = {1, 0.1, 0.02};
+    for (int round = 0; round < 9; ++round) {
+      const int64_t longest = round < 3 ? 300 : 2500;
+      test_pair(scoring, 1 + below(longest), 1 + below(longest), alphabets[round % 4],
+                shares[round % 3]);
+    }
+    // Long and alike: in a band.
+    test_pair(scoring, k % 3 == 0 ? 8300 : 3100, 1, alphabets[k % 4], k % 2 == 0 ? 0.02 : 0.1);
+    ++k;
+  }
+  std::printf("%s: %lld passed, %lld failed\n", kernels().name,
+              static_cast<long long>(cases - failures), static_cast<long long>(failures));
+  return failures == 0 ? 0 : 1;
+}
