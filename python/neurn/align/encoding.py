@@ -56,7 +56,7 @@ class Encoded:
 def encode(
     sequences: Sequence[Any], scoring: Scoring, name: Callable[[int], str] = "sequence {}".format
 ) -> Encoded:
-    """Number the tokens of sequences.
+    """Give every distinct token of sequences a number.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _encode_integers(arrays: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.uin
 
 
 def _number(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[Any]]:
-    """Number the distinct values in their order; return the numbers and the distinct values."""
+    """Return the rank of each value among the distinct ones, and these in order."""
     if numbers.size == 0:
         return np.zeros(0, dtype=np.uint16), numbers
     low, high = int(numbers.min()), int(numbers.max())

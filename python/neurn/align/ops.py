@@ -42,7 +42,8 @@ def _(
         ("substitution", substitution, _INTEGERS + _FLOATS),
     ):
         if tensor.dtype not in allowed:
-            kind = "an integer" if allowed == _INTEGERS else "an integer or floating"
-            raise RuntimeError(f"{name} must have {kind} dtype, got {tensor.dtype}")
+            kind = "an integer" + (" or floating (32 or 64 bits)" if allowed != _INTEGERS else "")
+            got = str(tensor.dtype).removeprefix("torch.")
+            raise RuntimeError(f"{name} must have {kind} dtype, got {got}")
     whole = substitution.dtype in _INTEGERS
     return pairs.new_empty((pairs.shape[0],), dtype=torch.int32 if whole else torch.float64)

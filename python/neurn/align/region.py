@@ -46,7 +46,8 @@ def make_region(free_ends: tuple[str, ...], band: Any) -> _core.AlignRegion:
         raise TypeError(f"band must be a whole number or None, got {band!r}")
     elif band < 0:
         raise ValueError(f"band must be >= 0, got {band}")
-    return _core.AlignRegion(*(end in free_ends for end in ENDS), min(int(band), 2**62))
+    a_begin, a_end, b_begin, b_end = (end in free_ends for end in ENDS)
+    return _core.AlignRegion(a_begin, a_end, b_begin, b_end, min(int(band), 2**62))
 
 
 def is_symmetric(free_ends: tuple[str, ...]) -> bool:

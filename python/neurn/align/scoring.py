@@ -109,8 +109,9 @@ class Scoring:
         if self.matrix is None:
             whole = _whole(scores, None, None)
         elif isinstance(self.matrix, Mapping):
-            object.__setattr__(self, "matrix", dict(self.matrix))
-            whole = _whole_mapping(scores, self.matrix)
+            matrix = dict(self.matrix)
+            object.__setattr__(self, "matrix", matrix)
+            whole = _whole_mapping(scores, matrix)
         else:
             array, alphabet = _array_and_alphabet(self.matrix)
             object.__setattr__(self, "matrix", (array, alphabet))
@@ -190,7 +191,7 @@ def _exact(number: Any, name: str) -> Fraction:
     if not isinstance(number, (Real, Decimal)):
         raise TypeError(f"{name} must be a number, got {number!r}")
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number, got {number}")
+        raise ValueError(f"{name} must be a finite number, got {float(number)}")
     return Fraction(str(number))
 
 
@@ -278,11 +279,12 @@ def _whole_array(
     tokens: dict[Hashable, int] = {}
     for token in alphabet:
         try:
-            place = tokens.setdefault(token, len(tokens))
+            repeated = token in tokens
         except TypeError:
             raise TypeError(f"alphabet must hold hashable tokens, got {token!r}") from None
-        if place != len(tokens) - 1:
+        if repeated:
             raise ValueError(f"alphabet must not repeat a token, got {token!r} twice")
+        tokens[token] = len(tokens)
     values: list[Any]
     if array.dtype.kind in "iufb":
         numbers, places = np.unique(array, return_inverse=True)

@@ -152,9 +152,7 @@ def cross_pairs(
     own, lengths = call.self_scores(encoded), encoded.lengths
     both = scores.astype(np.float64) + (back if two_ways else scores)
     n = len(a)
-    result = normalize(
-        both, own[:n, None], own[n:], lengths[:n, None], lengths[n:], call.whole
-    )
+    result = normalize(both, own[:n, None], own[n:], lengths[:n, None], lengths[n:], call.whole)
     for i, j in np.argwhere(np.isnan(result)).tolist():
         result[i, j] = np.array_equal(encoded[i], encoded[n + j])
     return result.astype(call.dtype or np.float64, copy=False)
@@ -247,13 +245,17 @@ class _Call:
         self.scoring = Scoring() if scoring is None else scoring
         self.whole: WholeScores = self.scoring.whole
         if metric not in METRICS:
-            raise ValueError(f"metric must be one of {', '.join(map(repr, METRICS))}, got {metric!r}")
+            raise ValueError(
+                f"metric must be one of {', '.join(map(repr, METRICS))}, got {metric!r}"
+            )
         self.dtype = None if dtype is None else np.dtype(dtype)
         if self.dtype is not None and self.dtype.type not in _DTYPES:
             raise ValueError(f"dtype must be int32, int64, float32 or float64, got {self.dtype}")
         fractional = metric == "similarity" or self.whole.scale != 1
         if self.dtype is not None and self.dtype.kind == "i" and fractional:
-            raise ValueError(f"dtype must be a floating one for scores that are not whole, got {self.dtype}")
+            raise ValueError(
+                f"dtype must be a floating one for scores that are not whole, got {self.dtype}"
+            )
         self.free_ends = parse_free_ends(free_ends)
         self.region = make_region(self.free_ends, band)
         if threads is None:
@@ -277,7 +279,9 @@ class _Call:
             fits = self.whole.scale == 1 and bound < 2**31
             dtype = np.dtype(np.int32 if fits else np.float64)
         if dtype == np.int32 and bound >= 2**31 and scores.size and abs(scores).max() >= 2**31:
-            raise ValueError(f"dtype must hold the scores, and one of {abs(scores).max()} exceeds int32")
+            raise ValueError(
+                f"dtype must hold the scores, and one of {abs(scores).max()} exceeds int32"
+            )
         if self.whole.scale != 1:
             return (scores / self.whole.scale).astype(dtype, copy=False)
         return scores.astype(dtype, copy=False)
@@ -290,5 +294,3 @@ def _largest(encoded: Encoded, whole: WholeScores) -> int:
     if encoded.table is not None:
         pair = int(abs(encoded.table.astype(np.int64)).max(initial=0))
     return longest * pair + 2 * longest * -whole.gap - 2 * whole.gap_open
-
-

@@ -22,7 +22,7 @@ def similarity(
     free_ends: str | Iterable[str] = (),
     band: int | None = None,
 ) -> float:
-    """Normalized score of a pair: 1 for identical sequences, 0 where nothing is worth aligning.
+    """Score of a pair between 0 (nothing is worth aligning) and 1 (identical sequences).
 
     ``(S - S_min) / (S_max - S_min)``, cut to [0, 1], where S is the score of a and b, S_max is the
     mean of the scores of a with itself and of b with itself, and S_min is the score of aligning
