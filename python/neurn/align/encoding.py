@@ -100,20 +100,19 @@ def encode(
 
 
 def _plain(sequence: Any, name: Callable[[int], str], i: int) -> Any:
-    """Return a str, a list, or an integer array."""
-    if isinstance(sequence, str):
+    """Return a str, a list or tuple, or an integer array."""
+    if isinstance(sequence, (str, list, tuple)):
         return sequence
-    if isinstance(sequence, (bytes, bytearray)):
-        return np.frombuffer(sequence, dtype=np.uint8)
-    if isinstance(sequence, torch.Tensor):
-        sequence = sequence.detach().cpu().numpy()
     if isinstance(sequence, np.ndarray):
         if sequence.ndim != 1:
             raise ValueError(f"{name(i)} must have one dimension, got shape {sequence.shape}")
-        fits = sequence.dtype.kind in "ib" or sequence.dtype in (np.uint8, np.uint16, np.uint32)
-        return sequence if fits else sequence.tolist()
-    if isinstance(sequence, (list, tuple)):
-        return sequence
+        # Of uint64 and another kind together numpy makes floats.
+        integral = sequence.dtype.kind in "iub" and sequence.dtype != np.uint64
+        return sequence if integral else sequence.tolist()
+    if isinstance(sequence, (bytes, bytearray)):
+        return np.frombuffer(sequence, dtype=np.uint8)
+    if isinstance(sequence, torch.Tensor):
+        return _plain(sequence.detach().cpu().numpy(), name, i)
     if isinstance(sequence, (set, frozenset, dict)) or not hasattr(sequence, "__iter__"):
         raise TypeError(f"{name(i)} must be a sequence of tokens, got {type(sequence).__name__}")
     return list(sequence)
@@ -130,7 +129,7 @@ def _encode_strings(strings: list[str]) -> tuple[npt.NDArray[np.uint16], _Items]
 
 
 def _encode_integers(arrays: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.uint16], _Items]:
-    tokens, numbers = _number(np.concatenate([array.astype(np.int64) for array in arrays]))
+    tokens, numbers = _number(np.concatenate(arrays).astype(np.int64))
     return tokens, numbers.tolist
 
 
