@@ -30,6 +30,27 @@ std::string number(double value) {
   return text;
 }
 
+std::string dtype_name(const Tensor& t) {
+  switch (t.scalar_type()) {
+    case ScalarType::Bool:
+      return "bool";
+    case ScalarType::Half:
+      return "float16";
+    case ScalarType::BFloat16:
+      return "bfloat16";
+    case ScalarType::Float:
+      return "float32";
+    case ScalarType::Double:
+      return "float64";
+    case ScalarType::ComplexFloat:
+      return "complex64";
+    case ScalarType::ComplexDouble:
+      return "complex128";
+    default:
+      return torch::headeronly::toString(t.scalar_type());
+  }
+}
+
 // Elements of a vector or a matrix of any strides, in order.
 template <class T, class Element>
 std::vector<T> copied(const Tensor& t) {
@@ -44,7 +65,8 @@ std::vector<T> copied(const Tensor& t) {
   return out;
 }
 
-std::vector<int64_t> integers(const char* name, const Tensor& t) {
+std::vector<int64_t> integers(const char* name, const Tensor& t,
+                              const char* allowed = "an integer") {
   switch (t.scalar_type()) {
     case ScalarType::Byte:
       return copied<int64_t, uint8_t>(t);
@@ -59,8 +81,7 @@ std::vector<int64_t> integers(const char* name, const Tensor& t) {
     case ScalarType::Long:
       return copied<int64_t, int64_t>(t);
     default:
-      refuse(std::string(name) + " must have an integer dtype, got " +
-             torch::headeronly::toString(t.scalar_type()));
+      refuse(std::string(name) + " must have " + allowed + " dtype, got " + dtype_name(t));
   }
 }
 
@@ -90,7 +111,8 @@ Whole whole_scores(const Tensor& substitution, double gap_open, double gap_exten
     }
   }
   if (!is_floating(substitution)) {
-    std::vector<int64_t> scores = integers("substitution", substitution);
+    std::vector<int64_t> scores =
+        integers("substitution", substitution, "an integer or floating (32 or 64 bits)");
     for (const auto& [name, gap] : {std::pair{"gap_open", gap_open}, {"gap_extend", gap_extend}}) {
       if (gap != std::floor(gap) || gap <= -largest_exact) {
         refuse(std::string(name) +

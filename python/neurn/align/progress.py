@@ -1,0 +1,58 @@
+"""How far a set of alignments is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Progress = Callable[[int, int], object]
+
+
+@contextmanager
+def show_progress(progress: bool | Progress | None, title: str) -> Iterator[Progress | None]:
+    """Provide what the native library calls with the numbers of pairs done and of all.
+
+    Parameters
+    ----------
+    progress : bool or callable, optional
+        True: a bar of tqdm if that is installed, else a line on stderr; a callable is called with
+        both numbers; None or False: nothing.
+    title : str
+
+    Raises
+    ------
+    TypeError
+        If progress is something else.
+    """
+    if progress is None or progress is False:
+        yield None
+    elif callable(progress):
+        yield progress
+    elif progress is True:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            yield _line(title)
+        else:
+            with tqdm(desc=title, unit=" pairs", unit_scale=True) as bar:
+                yield _bar(bar)
+    else:
+        raise TypeError(f"progress must be True, False, None or callable, got {progress!r}")
+
+
+def _bar(bar: Any) -> Progress:
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return advance
+
+
+def _line(title: str) -> Progress:
+    def write(done: int, total: int) -> None:
+        end = "\n" if done == total else ""
+        print(f"\r{title}: {done:,} of {total:,} pairs", end=end, file=sys.stderr, flush=True)
+
+    return write
