@@ -264,8 +264,10 @@ class Pairs {
       }
       scratch->lane[static_cast<size_t>(l)] = static_cast<int32_t>(l);
     }
-    std::stable_sort(scratch->lane.begin(), scratch->lane.end(),
-                     [&](int32_t x, int32_t y) { return jobs[x].b.size < jobs[y].b.size; });
+    const auto shorter = [&](int32_t x, int32_t y) { return jobs[x].b.size < jobs[y].b.size; };
+    if (!std::is_sorted(scratch->lane.begin(), scratch->lane.end(), shorter)) {
+      std::stable_sort(scratch->lane.begin(), scratch->lane.end(), shorter);
+    }
     for (int64_t l = 0; l < count; ++l) {
       scratch->size[static_cast<size_t>(l)] = jobs[scratch->lane[static_cast<size_t>(l)]].b.size;
     }

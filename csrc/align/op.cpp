@@ -3,6 +3,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -167,24 +168,99 @@ void check_shapes(const Tensor& tokens, const Tensor& offsets, const Tensor& pai
   }
 }
 
-std::vector<Token> checked_tokens(const Tensor& tokens) {
-  std::vector<Token> out;
-  out.reserve(tokens.numel());
-  for (const int64_t token : integers("tokens", tokens)) {
-    if (token < 0 || token > std::numeric_limits<Token>::max()) {
+template <class Element>
+std::vector<Token> narrowed(const Tensor& tokens) {
+  const Element* data = static_cast<const Element*>(tokens.const_data_ptr());
+  const int64_t stride = tokens.stride(0);
+  std::vector<Token> out(tokens.numel());
+  // Without branches, so that the compiler makes vectors of it.
+  bool fit = true;
+  if (stride == 1) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = Token(data[i]);
+      fit &= Element(out[i]) == data[i];
+    }
+  } else {
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = Token(data[int64_t(i) * stride]);
+      fit &= Element(out[i]) == data[int64_t(i) * stride];
+    }
+  }
+  // int8 and int16 tokens below 0 come back as themselves.
+  constexpr bool narrow = sizeof(Element) <= sizeof(Token);
+  for (size_t i = 0; (!fit || (narrow && Element(-1) < 0)) && i < out.size(); ++i) {
+    const Element token = data[int64_t(i) * stride];
+    if (token < 0 || int64_t(token) > std::numeric_limits<Token>::max()) {
       refuse("tokens must be from 0 to 65535, got " + std::to_string(token));
     }
-    out.push_back(Token(token));
   }
   return out;
+}
+
+std::vector<Token> checked_tokens(const Tensor& tokens) {
+  switch (tokens.scalar_type()) {
+    case ScalarType::Byte:
+      return narrowed<uint8_t>(tokens);
+    case ScalarType::Char:
+      return narrowed<int8_t>(tokens);
+    case ScalarType::Short:
+      return narrowed<int16_t>(tokens);
+    case ScalarType::UInt16:
+      return narrowed<uint16_t>(tokens);
+    case ScalarType::Int:
+      return narrowed<int32_t>(tokens);
+    case ScalarType::Long:
+      return narrowed<int64_t>(tokens);
+    default:
+      refuse(std::string("tokens must have an integer dtype, got ") +
+             torch::headeronly::toString(tokens.scalar_type()));
+  }
+}
+
+// Numbers in order, copied only where they lie otherwise.
+class Numbers {
+ public:
+  explicit Numbers(const Tensor& t) {
+    const int64_t inner = t.dim() == 2 ? t.size(1) : 1;
+    const bool in_order =
+        t.numel() == 0 || (t.stride(t.dim() - 1) == 1 && (t.dim() == 1 || t.stride(0) == inner));
+    if (!in_order) copy_ = copied<int64_t, int64_t>(t);
+    data_ = in_order ? static_cast<const int64_t*>(t.const_data_ptr()) : copy_.data();
+  }
+  const int64_t* data() const { return data_; }
+
+ private:
+  std::vector<int64_t> copy_;
+  const int64_t* data_;
+};
+
+// Throws where a score could exceed what the result holds.
+void check_bounds(const Scoring& scoring, const Sequences& set, const int64_t* pairs, int64_t count,
+                  bool exact_floats) {
+  const Bounds bounds(scoring);
+  const double most = exact_floats ? largest_exact : double(std::numeric_limits<int32_t>::max());
+  int64_t n = 0, m = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    n = std::max(n, set[pairs[2 * p]].size);
+    m = std::max(m, set[pairs[2 * p + 1]].size);
+  }
+  if (double(bounds.of(n, m)) <= most) return;
+  for (int64_t p = 0; p < count; ++p) {
+    n = set[pairs[2 * p]].size, m = set[pairs[2 * p + 1]].size;
+    if (double(bounds.of(n, m)) > most) {
+      refuse("scores of sequences of " + std::to_string(n) + " and " + std::to_string(m) +
+             " tokens can exceed " + (exact_floats ? "2^53" : "int32") +
+             " under this scoring: use smaller scores" +
+             (exact_floats ? "" : ", or a float64 substitution"));
+    }
+  }
 }
 
 Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
                  const Tensor& substitution, double gap_open, double gap_extend) {
   check_shapes(tokens, offsets, pairs, substitution);
   const std::vector<Token> all = checked_tokens(tokens);
-  const std::vector<int64_t> starts = integers("offsets", offsets);
-  const std::vector<int64_t> listed = integers("pairs", pairs);
+  const Numbers starts(offsets), listed(pairs);
   const Whole whole = whole_scores(substitution, gap_open, gap_extend);
   const bool exact_floats = is_floating(substitution);
 
@@ -206,35 +282,25 @@ Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
     if (table.empty()) table.push_back(0);
     scoring.table = table.data();
   }
-  const int64_t sequences = int64_t(starts.size()) - 1, count = pairs.size(0);
+  const int64_t sequences = offsets.size(0) - 1, count = pairs.size(0);
   const Sequences set{all.data(), starts.data(), sequences};
   check_offsets("offsets", starts.data(), sequences, int64_t(all.size()));
   check_pairs(listed.data(), count, sequences);
   check_tokens("tokens", {all.data(), int64_t(all.size())}, scoring);
 
-  const Bounds bounds(scoring);
-  const double most = exact_floats ? largest_exact : double(std::numeric_limits<int32_t>::max());
-  for (int64_t p = 0; p < count; ++p) {
-    const int64_t n = set[listed[2 * p]].size, m = set[listed[2 * p + 1]].size;
-    if (double(bounds.of(n, m)) > most) {
-      refuse("scores of sequences of " + std::to_string(n) + " and " + std::to_string(m) +
-             " tokens can exceed " + (exact_floats ? "2^53" : "int32") +
-             " under this scoring: use smaller scores" +
-             (exact_floats ? "" : ", or a float64 substitution"));
-    }
-  }
+  check_bounds(scoring, set, listed.data(), count, exact_floats);
   std::vector<int64_t> scores(count);
   const int64_t threads = static_cast<int64_t>(torch::stable::get_num_threads());
   pair_scores(set, listed.data(), count, scoring, {false, false, false, false, -1}, scores.data(),
               on_threads(threads));
   Tensor out =
       torch::stable::new_empty(pairs, {count}, exact_floats ? ScalarType::Double : ScalarType::Int);
-  for (int64_t p = 0; p < count; ++p) {
-    if (exact_floats) {
-      static_cast<double*>(out.mutable_data_ptr())[p] = double(scores[p]) / whole.scale;
-    } else {
-      static_cast<int32_t*>(out.mutable_data_ptr())[p] = int32_t(scores[p]);
-    }
+  void* const result = out.mutable_data_ptr();
+  for (int64_t p = 0; exact_floats && p < count; ++p) {
+    static_cast<double*>(result)[p] = double(scores[p]) / whole.scale;
+  }
+  for (int64_t p = 0; !exact_floats && p < count; ++p) {
+    static_cast<int32_t*>(result)[p] = int32_t(scores[p]);
   }
   return out;
 }
