@@ -88,6 +88,10 @@ struct Border {
 [[gnu::always_inline]] inline uint8_t words_with(Bits x, Bits mask) {
 #if defined(__AVX512F__)
   return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(mask));
+#elif defined(__AVX2__)
+  const __m256i y = reinterpret_cast<__m256i>(x & mask);
+  const __m256i none = _mm256_cmpeq_epi64(y, _mm256_setzero_si256());
+  return static_cast<uint8_t>(~_mm256_movemask_pd(_mm256_castsi256_pd(none)) & 15);
 #else
   uint8_t out = 0;
   const Bits y = x & mask;
