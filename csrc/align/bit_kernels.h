@@ -15,7 +15,14 @@ struct BitScoring {
 };
 
 inline constexpr int most_planes = 4;
-inline constexpr int most_token_planes = 16;
+
+// Numbers of token planes that kernels are compiled for, in order. The sanitizers' builds have
+// fewer: each takes long to compile there.
+#if defined(NEURN_FEW_KERNELS)
+inline constexpr int token_plane_counts[] = {5, 16};
+#else
+inline constexpr int token_plane_counts[] = {3, 5, 8, 16};
+#endif
 
 enum class SweepKind {
   set,       // targets begin inside, selected rows

@@ -51,7 +51,10 @@ std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& regi
   if (most >= int64_t{1} << most_planes) return {};
   bits.planes = 1;
   while (most >> bits.planes != 0) ++bits.planes;
-  bits.token_planes = largest_token < 8 ? 3 : largest_token < 32 ? 5 : largest_token < 256 ? 8 : 16;
+  for (const int planes : token_plane_counts) {
+    bits.token_planes = planes;
+    if (largest_token >> planes == 0) break;
+  }
   return bits;
 }
 

@@ -13,16 +13,11 @@ template <class F>
 [[gnu::always_inline]] inline void specialize(const BitScoring& scoring, F f) {
   const auto with_cell = [&]<class Cell>(std::type_identity<Cell>) NEURN_INLINE {
     const Cell cell(scoring.equal, scoring.unequal);
-    switch (scoring.token_planes) {
-      case 3:
-        return f(cell, std::integral_constant<int, 3>());
-      case 5:
-        return f(cell, std::integral_constant<int, 5>());
-      case 8:
-        return f(cell, std::integral_constant<int, 8>());
-      default:
-        return f(cell, std::integral_constant<int, 16>());
-    }
+    constexpr int kinds = sizeof token_plane_counts / sizeof *token_plane_counts;
+    unroll<kinds>([&](auto kind) NEURN_INLINE {
+      constexpr int planes = token_plane_counts[decltype(kind)::value];
+      if (scoring.token_planes == planes) f(cell, std::integral_constant<int, planes>());
+    });
   };
   // The published scores.
   if (scoring.equal == 5 && scoring.unequal == 2) {
