@@ -129,7 +129,7 @@ def _encode_strings(strings: list[str]) -> tuple[npt.NDArray[np.uint16], _Items]
 
 
 def _encode_integers(arrays: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.uint16], _Items]:
-    tokens, numbers = _number(np.concatenate(arrays).astype(np.int64))
+    tokens, numbers = _number(np.concatenate(arrays).astype(np.int64, copy=False))
     return tokens, numbers.tolist
 
 
