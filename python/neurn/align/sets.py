@@ -68,9 +68,9 @@ def all_pairs(
     --------
     >>> from neurn import align
     >>> align.all_pairs(["CCM", "CM", "CRM"])
-    array([[ 3,  0,  0],
-           [ 0,  2,  0],
-           [ 0,  0,  3]], dtype=int32)
+    array([[3, 0, 0],
+           [0, 2, 0],
+           [0, 0, 3]], dtype=int32)
     """
     call = _Call(scoring, metric, dtype, free_ends, band, threads)
     sequences = list(sequences)
