@@ -128,10 +128,12 @@ def test_sets_may_be_iterators_of_mixed_kinds():
 
 def test_progress_is_told():
     sequences = random_set(150, 500)
+    two_ways = {"metric": "similarity", "free_ends": "a"}
     for call, total in (
         (lambda **o: align.all_pairs(sequences, **o), 150 * 151 // 2),
         (lambda **o: align.cross_pairs(sequences[:9], sequences, **o), 9 * 150),
         (lambda **o: align.paired(sequences, sequences, **o), 150),
+        (lambda **o: align.cross_pairs(sequences[:9], sequences, **o, **two_ways), 2 * 9 * 150),
     ):
         for threads in (1, 2):
             told = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import torch
 
 from neurn import _core
 from neurn.align.scoring import MOST_TOKENS, Scoring, too_many_tokens, unknown_token
+
+# Tokens and offsets.
+Part: TypeAlias = tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]
 
 # Numbers in a range below this are counted in a table, others sorted.
 _TABLE = 2**21
@@ -44,7 +47,7 @@ class Encoded:
         """Number of tokens of each sequence."""
         return np.diff(self.offsets)
 
-    def part(self, begin: int, end: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
+    def part(self, begin: int, end: int) -> Part:
         """Return tokens and offsets of sequences begin .. end - 1."""
         first, last = self.offsets[begin], self.offsets[end]
         return self.tokens[first:last], self.offsets[begin : end + 1] - first
@@ -129,7 +132,7 @@ def _encode_strings(strings: list[str]) -> tuple[npt.NDArray[np.uint16], _Items]
 
 
 def _encode_integers(arrays: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.uint16], _Items]:
-    tokens, numbers = _number(np.concatenate(arrays).astype(np.int64))
+    tokens, numbers = _number(np.concatenate(arrays).astype(np.int64, copy=False))
     return tokens, numbers.tolist
 
 

@@ -42,6 +42,13 @@ def show_progress(progress: bool | Progress | None, title: str) -> Iterator[Prog
         raise TypeError(f"progress must be True, False, None or callable, got {progress!r}")
 
 
+def half(progress: Progress | None, which: int) -> Progress | None:
+    """Return what tells `progress` of the first (0) or second (1) of two equal sets of pairs."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(which * total + done, 2 * total)
+
+
 def _bar(bar: Any) -> Progress:
     def advance(done: int, total: int) -> None:
         bar.total = total

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 
 from neurn import _core
-from neurn.align.encoding import Encoded, encode
-from neurn.align.progress import Progress, show_progress
+from neurn.align.encoding import Encoded, Part, encode
+from neurn.align.progress import Progress, half, show_progress
 from neurn.align.region import is_symmetric, make_region, parse_free_ends
 from neurn.align.scoring import Scoring, WholeScores
 from neurn.align.similarity import normalize, self_scores
@@ -68,9 +68,9 @@ def all_pairs(
     --------
     >>> from neurn import align
     >>> align.all_pairs(["CCM", "CM", "CRM"])
-    array([[ 3,  0,  0],
-           [ 0,  2,  0],
-           [ 0,  0,  3]], dtype=int32)
+    array([[3, 0, 0],
+           [0, 2, 0],
+           [0, 0, 3]], dtype=int32)
     """
     call = _Call(scoring, metric, dtype, free_ends, band, threads)
     sequences = list(sequences)
@@ -140,17 +140,20 @@ def cross_pairs(
     first, second = encoded.part(0, len(a)), encoded.part(len(a), len(a) + len(b))
     two_ways = metric == "similarity" and not call.symmetric
     with show_progress(progress, "aligning") as report:
-        scores = _core.align_cross(
-            *first, *second, False, encoded.scoring, call.region, call.threads, report
-        )
+
+        def cross(x: Part, y: Part, report: Progress | None) -> npt.NDArray[np.int64]:
+            native, region = encoded.scoring, call.region
+            return _core.align_cross(*x, *y, False, native, region, call.threads, report)
+
         if two_ways:
-            back = _core.align_cross(
-                *second, *first, False, encoded.scoring, call.region, call.threads, report
-            ).T
+            scores = cross(first, second, half(report, 0))
+            back = cross(second, first, half(report, 1)).T
+        else:
+            scores = back = cross(first, second, report)
     if metric == "score":
         return call.scores(scores, encoded)
     own, lengths = call.self_scores(encoded), encoded.lengths
-    both = scores.astype(np.float64) + (back if two_ways else scores)
+    both = scores.astype(np.float64) + back
     n = len(a)
     result = normalize(both, own[:n, None], own[n:], lengths[:n, None], lengths[n:], call.whole)
     for i, j in np.argwhere(np.isnan(result)).tolist():
