@@ -2,6 +2,10 @@
 // reversed all that they read is contiguous.
 #pragma once
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "../kernels.h"
 
 #ifndef NEURN_ISA
@@ -47,21 +51,47 @@ template <bool affine, class T>
   return step;
 }
 
+// Cells whose scores are looked up at a time.
+inline constexpr int64_t looked_up = 256;
+
+// out[k] = table[a[k] + b[k]]: gathered where the processor can, as the compiler would not.
+[[gnu::always_inline]] inline void look_up(const int32_t* table, const int32_t* a, const int32_t* b,
+                                           int64_t count, int32_t* out) {
+  int64_t k = 0;
+#if defined(__AVX512F__)
+  for (; k + 16 <= count; k += 16) {
+    const __m512i place = _mm512_add_epi32(_mm512_loadu_si512(a + k), _mm512_loadu_si512(b + k));
+    _mm512_storeu_si512(out + k, _mm512_i32gather_epi32(place, table, 4));
+  }
+#elif defined(__AVX2__)
+  for (; k + 8 <= count; k += 8) {
+    const __m256i place =
+        _mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(a + k)),
+                         _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(b + k)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(out + k),
+                        _mm256_i32gather_epi32(table, place, 4));
+  }
+#endif
+  for (; k < count; ++k) out[k] = table[a[k] + b[k]];
+}
+
+[[gnu::always_inline]] inline void look_up(const int32_t* table, const int64_t* a, const int64_t* b,
+                                           int64_t count, int64_t* out) {
+  for (int64_t k = 0; k < count; ++k) out[k] = table[a[k] + b[k]];
+}
+
 // Cells begin .. end - 1 of one anti-diagonal. Pointers stand where r = 0.
 template <class T, bool affine, bool table, bool traced>
-[[gnu::always_inline]] inline void sweep_diagonal(const Strip<T>& p, int64_t begin, int64_t end,
-                                                  const T* __restrict a, const T* __restrict b,
-                                                  const T* __restrict h2, const T* __restrict h1,
-                                                  T* __restrict h0, const T* __restrict up1,
-                                                  T* __restrict up0, T* __restrict left,
-                                                  uint8_t* __restrict steps) {
+[[gnu::always_inline]] inline void sweep_cells(
+    const Strip<T>& p, int64_t begin, int64_t end, const T* __restrict a, const T* __restrict b,
+    const T* __restrict h2, const T* __restrict h1, T* __restrict h0, const T* __restrict up1,
+    T* __restrict up0, T* __restrict left, uint8_t* __restrict steps, const T* __restrict scores) {
   const T match = p.match, mismatch = p.mismatch, extend = p.gap_extend;
   const T open = p.gap_open + p.gap_extend;
-  const int32_t* __restrict scores = p.table;
   for (int64_t r = begin; r < end; ++r) {
     T s;
     if (table) {
-      s = scores[a[r] + b[r]];
+      s = scores[r - begin];
     } else {
       s = a[r] == b[r] ? match : mismatch;
     }
@@ -86,6 +116,25 @@ template <class T, bool affine, bool table, bool traced>
       left[r] = c.left;
     }
     h0[r] = c.best;
+  }
+}
+
+template <class T, bool affine, bool table, bool traced>
+[[gnu::always_inline]] inline void sweep_diagonal(const Strip<T>& p, int64_t begin, int64_t end,
+                                                  const T* a, const T* b, const T* h2, const T* h1,
+                                                  T* h0, const T* up1, T* up0, T* left,
+                                                  uint8_t* steps) {
+  if constexpr (table) {
+    T scores[looked_up];
+    for (int64_t r = begin; r < end; r += looked_up) {
+      const int64_t stop = smaller<int64_t>(r + looked_up, end);
+      look_up(p.table, a + r, b + r, stop - r, scores);
+      sweep_cells<T, affine, table, traced>(p, r, stop, a, b, h2, h1, h0, up1, up0, left, steps,
+                                            scores);
+    }
+  } else {
+    sweep_cells<T, affine, table, traced>(p, begin, end, a, b, h2, h1, h0, up1, up0, left, steps,
+                                          nullptr);
   }
 }
 
