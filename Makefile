@@ -39,12 +39,16 @@ format: $(VENV)/built
 	ruff format .
 	clang-format -i $(CPP)
 
-bench: $(VENV)/built  ## figures of bench/README.md, measured anew
+bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 	python -m pytest bench -q --write-table
 
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet -r requirements.lock
+	touch $@
+
+$(VENV)/peers: bench/requirements.lock $(VENV)/locked
+	python -m pip install --quiet -r bench/requirements.lock
 	touch $@
 
 # The build sees the environment's own torch and tools; -e: Python files are used where they stand.

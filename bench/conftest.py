@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--enforce-goals", action="store_true", help="fail where a goal is missed")
     group.addoption(
-        "--quick", action="store_true", help="tiny tensors, two rounds: does the suite work?"
+        "--quick", action="store_true", help="tiny inputs, two rounds: does the suite work?"
     )
 
 
@@ -43,7 +43,7 @@ def pytest_terminal_summary(
     report = config.stash[REPORT]
     if not any(report.tables.values()):
         return
-    terminalreporter.section("NeuRN beside its peers")
+    terminalreporter.section("neurn beside its peers")
     terminalreporter.write_line(report.text())
     terminalreporter.write_line("")
     terminalreporter.write_line(f"Taken by other processes: {report.disturbance()}")

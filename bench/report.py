@@ -7,11 +7,12 @@ import platform
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
+from bench.align_peers import PEERS as ALIGNERS
 from bench.measure import CPUS
 from neurn import _native
 
@@ -26,8 +27,10 @@ CORES = "Two cores, float32, k = 3"
 PEERS = "Beside what users would write, one core, float32"
 MEMORY = "Peak memory beyond the result, 1x3x4096x4096, float32, k = 3"
 OTHERS = "Other types and layouts, one core, k = 3 (no goal)"
+ALIGN_GOALS = "Alignment: goals, match +1, mismatch -2, gap -2, one core unless said otherwise"
+ALIGN_PEERS = "Alignment beside its peers, the same scoring, one core"
 PASSES = ("forward", "backward", "forward, backward")
-TABLES = (FORWARD, BACKWARD, KERNEL_SIZE, CORES, PEERS, MEMORY, OTHERS)
+TABLES = (FORWARD, BACKWARD, KERNEL_SIZE, CORES, PEERS, MEMORY, OTHERS, ALIGN_GOALS, ALIGN_PEERS)
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,15 @@ class Report:
 
 
 def machine(command: str) -> str:
-    versions = ", ".join(
-        f"{name} {version(package)}"
-        for name, package in {
-            "neurn": "neurn",
-            "torch": "torch",
-            "numpy": "numpy",
-            "OpenCV": "opencv-python-headless",
-            "skimage": "scikit-image",
-        }.items()
-    )
+    packages = {
+        "neurn": "neurn",
+        "torch": "torch",
+        "numpy": "numpy",
+        "OpenCV": "opencv-python-headless",
+        "skimage": "scikit-image",
+        **{peer.distribution: peer.distribution for peer in ALIGNERS},
+    }
+    versions = ", ".join(f"{name} {_version(package)}" for name, package in packages.items())
     lines = {
         "Command": f"`{command}`",
         "Date": f"{datetime.date.today():%Y-%m-%d}",
@@ -110,6 +112,13 @@ def machine(command: str) -> str:
         f"{' '.join(platform.libc_ver())}",
     }
     return "\n".join(f"- {key}: {value}" for key, value in lines.items())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _processor() -> str:

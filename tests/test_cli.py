@@ -99,7 +99,9 @@ def test_no_command_and_unknown_commands_are_usage_errors(capsys):
     assert "'dream'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["demo", "--help"], ["align", "--help"]]
+)
 def test_help_and_version_succeed(arguments, capsys):
     assert cli.main(arguments) == 0
     assert "neurn" in capsys.readouterr().out

@@ -66,24 +66,31 @@ std::vector<T> copied(const Tensor& t) {
   return out;
 }
 
-std::vector<int64_t> integers(const char* name, const Tensor& t,
-                              const char* allowed = "an integer") {
+// read(element) of an integer tensor's element type.
+template <class Read>
+auto read_integers(const char* name, const Tensor& t, const char* allowed, Read read) {
   switch (t.scalar_type()) {
     case ScalarType::Byte:
-      return copied<int64_t, uint8_t>(t);
+      return read(uint8_t());
     case ScalarType::Char:
-      return copied<int64_t, int8_t>(t);
+      return read(int8_t());
     case ScalarType::Short:
-      return copied<int64_t, int16_t>(t);
+      return read(int16_t());
     case ScalarType::UInt16:
-      return copied<int64_t, uint16_t>(t);
+      return read(uint16_t());
     case ScalarType::Int:
-      return copied<int64_t, int32_t>(t);
+      return read(int32_t());
     case ScalarType::Long:
-      return copied<int64_t, int64_t>(t);
+      return read(int64_t());
     default:
       refuse(std::string(name) + " must have " + allowed + " dtype, got " + dtype_name(t));
   }
+}
+
+std::vector<int64_t> integers(const char* name, const Tensor& t,
+                              const char* allowed = "an integer") {
+  return read_integers(name, t, allowed,
+                       [&](auto element) { return copied<int64_t, decltype(element)>(t); });
 }
 
 bool is_floating(const Tensor& t) {
@@ -198,23 +205,8 @@ std::vector<Token> narrowed(const Tensor& tokens) {
 }
 
 std::vector<Token> checked_tokens(const Tensor& tokens) {
-  switch (tokens.scalar_type()) {
-    case ScalarType::Byte:
-      return narrowed<uint8_t>(tokens);
-    case ScalarType::Char:
-      return narrowed<int8_t>(tokens);
-    case ScalarType::Short:
-      return narrowed<int16_t>(tokens);
-    case ScalarType::UInt16:
-      return narrowed<uint16_t>(tokens);
-    case ScalarType::Int:
-      return narrowed<int32_t>(tokens);
-    case ScalarType::Long:
-      return narrowed<int64_t>(tokens);
-    default:
-      refuse(std::string("tokens must have an integer dtype, got ") +
-             torch::headeronly::toString(tokens.scalar_type()));
-  }
+  return read_integers("tokens", tokens, "an integer",
+                       [&](auto element) { return narrowed<decltype(element)>(tokens); });
 }
 
 // Numbers in order, copied only where they lie otherwise.

@@ -55,11 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="neurn", description="Neural response normalization for images."
+        prog="neurn",
+        description="Neural response normalization for images, and alignment of layer sequences.",
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo,):
+    for add in (_add_demo, _add_align):
         add(commands)
     return parser
 
@@ -105,6 +106,28 @@ def _demo(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print(f"{report.text}\n\nReport: {report.page}")
     return OK
+
+
+def _add_align(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.align import command
+
+    parser = commands.add_parser(
+        "align",
+        help="align two sequences, or all pairs of a file, globally (Needleman-Wunsch)",
+        description="Align two sequences of any tokens globally and print the best alignment, or "
+        "score all pairs of a file. Exact for any length and scoring.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=_align)
+
+
+def _align(options: argparse.Namespace) -> int:
+    from neurn.align import command
+
+    try:
+        return command.run(options)
+    except command.ArgumentError as error:
+        raise UsageError(str(error)) from error
 
 
 def _whole_number(low: int, high: int) -> Callable[[str], int]:

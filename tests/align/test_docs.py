@@ -6,7 +6,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["pairwise", "scoring", "sets", "similarity"])
+@pytest.mark.parametrize(
+    "module", ["alignment", "pairwise", "read", "score_matrix", "scoring", "sets", "similarity"]
+)
 def test_examples(module):
     result = doctest.testmod(importlib.import_module(f"neurn.align.{module}"))
     assert result.attempted > 0

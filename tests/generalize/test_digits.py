@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from neurn.generalize._optional import MissingExtraError, import_optional
+from neurn._optional import MissingExtraError, import_optional
 from neurn.generalize.digits import load_digits, load_photos
 
 datasets = pytest.importorskip("sklearn.datasets")

@@ -7,11 +7,11 @@
 Needs the packages of ``neurn[demo]``: scikit-learn, matplotlib, tqdm.
 """
 
+from neurn._optional import MissingExtraError
 from neurn.demo.experiment import DemoConfig
 from neurn.demo.figures import save_neurn_at_work
 from neurn.demo.files import OutputError
 from neurn.demo.pipeline import DemoReport, run
-from neurn.generalize._optional import MissingExtraError
 
 __all__ = [
     "DemoConfig",

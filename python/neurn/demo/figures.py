@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurn._files import write_atomic
+from neurn._optional import import_optional
 from neurn.demo.experiment import FRONT_END_TITLES, DemoConfig, Experiment
-from neurn.demo.files import write_atomic
 from neurn.demo.summary import SummaryRow, find
-from neurn.generalize._optional import import_optional
 from neurn.generalize.datasets import EvaluationSet, Images
 from neurn.generalize.training import as_tensor
 from neurn.layer import NeuRN

@@ -1,4 +1,4 @@
-"""Output files that are either whole or absent."""
+"""The directory that a run writes to."""
 
 from __future__ import annotations
 
@@ -28,25 +28,3 @@ def prepare_directory(path: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"cannot write to {str(path)!r} ({reason}); give another") from error
-
-
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file under a temporary name beside it, then rename it into place.
-
-    Parameters
-    ----------
-    path : Path
-        Replaced if it exists. Its directory must exist.
-    data : bytes or str
-        Text is encoded as UTF-8.
-    """
-    content = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from neurn._optional import import_optional
 from neurn.demo.experiment import FRONT_END_TITLES
 from neurn.generalize import EpochEnd
-from neurn.generalize._optional import import_optional
 
 
 @contextmanager

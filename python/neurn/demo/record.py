@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from neurn._optional import import_optional
 from neurn.demo.experiment import THREADS, Experiment
 from neurn.demo.summary import Finding, SummaryRow
 from neurn.generalize import FRONT_ENDS, Results, lenet
-from neurn.generalize._optional import import_optional
 from neurn.generalize.datasets import sha256_of
 from neurn.generalize.training import SELECTION_RULE
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurn.generalize._optional import import_optional
+from neurn._optional import import_optional
 from neurn.generalize.datasets import Dataset
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurn.generalize._optional import import_optional
+from neurn._optional import import_optional
 
 
 @dataclass(frozen=True)

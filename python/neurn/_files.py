@@ -1,0 +1,43 @@
+"""Output files that are either whole or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write under a temporary name beside it; rename it into place at the end.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists, kept as it was if the body raises. Its directory must exist.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file under a temporary name beside it, then rename it into place.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists. Its directory must exist.
+    data : bytes or str
+        Text is encoded as UTF-8.
+    """
+    with open_atomic(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
