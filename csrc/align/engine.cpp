@@ -63,7 +63,7 @@ class Aligner {
   }
   std::optional<BitScoring> strips_for(Sequence a, Sequence b) const {
     if (!strips_pay(bit_kernels(), a, b)) return {};
-    return bit_scoring(scoring_, region_, std::max(largest_token(a), largest_token(b)));
+    return bit_scoring(scoring_, region_, token_bits(a) | token_bits(b));
   }
   static std::function<void()> throwing(const Poll& poll) {
     return [&poll] {
@@ -212,8 +212,7 @@ int64_t align(Sequence a, Sequence b, const Scoring& scoring, const Region& regi
 bool cross_scores(const Sequences& a, const Sequences& b, bool symmetric, const Scoring& scoring,
                   const Region& region, int64_t* out, int64_t stride, const Parallel& parallel) {
   const Bounds bounds(scoring);
-  const auto bits =
-      bit_scoring(simplified(scoring), region, std::max(largest_token(a), largest_token(b)));
+  const auto bits = bit_scoring(simplified(scoring), region, token_bits(a) | token_bits(b));
   if (bits) {
     const int64_t gap = scoring.gap_extend;
     switch (set_kernel(bit_kernels(), a, b, symmetric)) {
@@ -249,7 +248,7 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
   const Bounds bounds(scoring);
   const auto a = [&](int64_t p) { return sequences[pairs[2 * p]]; };
   const auto b = [&](int64_t p) { return sequences[pairs[2 * p + 1]]; };
-  const auto bits = bit_scoring(simplified(scoring), region, largest_token(sequences));
+  const auto bits = bit_scoring(simplified(scoring), region, token_bits(sequences));
   // Pairs for lanes, and the others.
   std::vector<int64_t> listed, single;
   double listed_cells = 0, single_cells = 0;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -178,25 +179,21 @@ void check_shapes(const Tensor& tokens, const Tensor& offsets, const Tensor& pai
 template <class Element>
 std::vector<Token> narrowed(const Tensor& tokens) {
   const Element* data = static_cast<const Element*>(tokens.const_data_ptr());
-  const int64_t stride = tokens.stride(0);
-  std::vector<Token> out(tokens.numel());
-  // Without branches, so that the compiler makes vectors of it.
-  bool fit = true;
+  const int64_t stride = tokens.stride(0), size = tokens.numel();
+  std::vector<Token> out(size);
+  // Bits that a Token has not. Without branches, so that the compiler makes vectors of it.
+  std::make_unsigned_t<Element> lost = 0;
+  const auto narrow = [&](int64_t i, Element token) {
+    out[i] = Token(token);
+    lost |= Element(token < 0 ? -1 : token & ~Element(std::numeric_limits<Token>::max()));
+  };
   if (stride == 1) {
-    for (size_t i = 0; i < out.size(); ++i) {
-      out[i] = Token(data[i]);
-      fit &= Element(out[i]) == data[i];
-    }
+    for (int64_t i = 0; i < size; ++i) narrow(i, data[i]);
   } else {
-    for (size_t i = 0; i < out.size(); ++i) {
-      out[i] = Token(data[int64_t(i) * stride]);
-      fit &= Element(out[i]) == data[int64_t(i) * stride];
-    }
+    for (int64_t i = 0; i < size; ++i) narrow(i, data[i * stride]);
   }
-  // int8 and int16 tokens below 0 come back as themselves.
-  constexpr bool narrow = sizeof(Element) <= sizeof(Token);
-  for (size_t i = 0; (!fit || (narrow && Element(-1) < 0)) && i < out.size(); ++i) {
-    const Element token = data[int64_t(i) * stride];
+  for (int64_t i = 0; lost != 0 && i < size; ++i) {
+    const Element token = data[i * stride];
     if (token < 0 || int64_t(token) > std::numeric_limits<Token>::max()) {
       refuse("tokens must be from 0 to 65535, got " + std::to_string(token));
     }

@@ -11,7 +11,7 @@ namespace {
 // Cells in the time of one cell of lanes, measured (bench/README.md).
 constexpr double strip_time = 1.5;
 constexpr double lane_pair_time = 1.9;
-constexpr double diagonal_time = 11;
+constexpr double diagonal_time = 13;
 constexpr double pair_time = 4000;  // of a pair by itself, whatever its size
 
 int64_t longest(const Sequences& sequences) {
@@ -34,8 +34,7 @@ Scoring simplified(const Scoring& scoring) {
   return {match, mismatch, nullptr, 0, scoring.gap_open, scoring.gap_extend};
 }
 
-std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region,
-                                      Token largest_token) {
+std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region, Token tokens) {
   const bool whole_matrix =
       !region.a_begin && !region.a_end && !region.b_begin && !region.b_end && region.band < 0;
   if (scoring.table != nullptr || scoring.gap_open != 0 || !whole_matrix) return {};
@@ -53,21 +52,21 @@ std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& regi
   while (most >> bits.planes != 0) ++bits.planes;
   for (const int planes : token_plane_counts) {
     bits.token_planes = planes;
-    if (largest_token >> planes == 0) break;
+    if (tokens >> planes == 0) break;
   }
   return bits;
 }
 
-Token largest_token(Sequence a) {
+Token token_bits(Sequence a) {
   Token out = 0;
-  for (int64_t i = 0; i < a.size; ++i) out = std::max(out, a.data[i]);
+  for (int64_t i = 0; i < a.size; ++i) out |= a.data[i];
   return out;
 }
 
-Token largest_token(const Sequences& sequences) {
+Token token_bits(const Sequences& sequences) {
   if (sequences.count == 0) return 0;
   const int64_t first = sequences.offsets[0];
-  return largest_token({sequences.tokens + first, sequences.offsets[sequences.count] - first});
+  return token_bits({sequences.tokens + first, sequences.offsets[sequences.count] - first});
 }
 
 bool strips_pay(const BitKernels& kernels, Sequence a, Sequence b) {

@@ -12,12 +12,12 @@ namespace neurn::align {
 Scoring simplified(const Scoring& scoring);
 
 // How bit planes hold the problem, where they can: linear gaps, two scores of which neither is much
-// above two gaps, no free ends, no band.
-std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region,
-                                      Token largest_token);
+// above two gaps, no free ends, no band. tokens: every bit that any token has.
+std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region, Token tokens);
 
-Token largest_token(Sequence a);
-Token largest_token(const Sequences& sequences);
+// Bits that any token has.
+Token token_bits(Sequence a);
+Token token_bits(const Sequences& sequences);
 
 // Whether strips of bit planes align one pair faster than anti-diagonals of numbers do.
 bool strips_pay(const BitKernels& kernels, Sequence a, Sequence b);

@@ -108,7 +108,7 @@ void test_sets(const Scoring& scoring, int round) {
     sizes.push_back(below(round == 3 ? 2600 : round == 1 ? 9 : 160));
   const Set set(sizes, alphabet);
   const Sequences all = set.view();
-  const auto bits = bit_scoring(scoring, Region{}, static_cast<Token>(alphabet - 1));
+  const auto bits = bit_scoring(scoring, Region{}, token_bits(all));
   expect(bits.has_value(), "bit planes hold " + name(scoring));
   if (!bits) return;
   const Parallel parallel = on_threads(1 + round % 2);
@@ -166,7 +166,7 @@ Set related(int64_t n, int64_t m, int64_t alphabet, double share) {
 void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
   const Set set = related(n, m, alphabet, share);
   const Sequence a = set.view()[0], b = set.view()[1];
-  const auto bits = bit_scoring(scoring, Region{}, static_cast<Token>(alphabet - 1));
+  const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
   const std::string about = name(scoring) + " " + std::to_string(a.size) + " x " +
                             std::to_string(b.size) + " share " + std::to_string(share);
   const std::vector<Move> expected = reference_path(scoring, a, b);

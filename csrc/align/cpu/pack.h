@@ -9,12 +9,35 @@ namespace neurn::align::NEURN_ISA {
 typedef uint8_t Bytes __attribute__((vector_size(16), may_alias));
 typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2), may_alias));
 
-// 16 x 16 bytes, by four rounds of perfect shuffles.
-[[gnu::always_inline]] inline void transpose(Bytes* block) {
-  const Bytes low{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-  const Bytes high{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+// 16 bytes of each of several groups of sequences.
+typedef uint8_t Groups __attribute__((vector_size(NEURN_VECTOR_BYTES), may_alias));
+inline constexpr int groups_at_once = NEURN_VECTOR_BYTES / 16;
+
+// In registers: a wide load of what narrow stores have just written would wait for them.
+[[gnu::always_inline]] inline Groups joined(const Bytes* own) {
+#if defined(__AVX512F__)
+  __m512i out = _mm512_castsi128_si512(reinterpret_cast<__m128i>(own[0]));
+  out = _mm512_inserti32x4(out, reinterpret_cast<__m128i>(own[1]), 1);
+  out = _mm512_inserti32x4(out, reinterpret_cast<__m128i>(own[2]), 2);
+  return reinterpret_cast<Groups>(_mm512_inserti32x4(out, reinterpret_cast<__m128i>(own[3]), 3));
+#elif defined(__AVX2__)
+  const __m256i out = _mm256_castsi128_si256(reinterpret_cast<__m128i>(own[0]));
+  return reinterpret_cast<Groups>(
+      _mm256_inserti128_si256(out, reinterpret_cast<__m128i>(own[1]), 1));
+#else
+  return own[0];
+#endif
+}
+
+// 16 x 16 bytes of each group, by four rounds of perfect shuffles.
+[[gnu::always_inline]] inline void transpose(Groups* block) {
+  Groups low, high;
+  for (int i = 0; i < NEURN_VECTOR_BYTES; ++i) {
+    low[i] = static_cast<uint8_t>(i / 16 * 16 + i % 16 / 2 + i % 2 * NEURN_VECTOR_BYTES);
+    high[i] = static_cast<uint8_t>(low[i] + 8);
+  }
   for (int round = 0; round < 4; ++round) {
-    Bytes next[16];
+    Groups next[16];
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
       next[2 * i] = __builtin_shuffle(block[i], block[i + 8], low);
@@ -62,11 +85,17 @@ typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2), may_alias));
   alignas(64) uint8_t bytes[16][64];
   for (int64_t p = 0; p < call.positions; p += 16) {
     for (int high = 0; 8 * high < call.token_planes; ++high) {
-      for (int group = 0; group < 4; ++group) {
-        Bytes block[16];
-        for (int l = 0; l < 16; ++l) block[l] = sixteen(call, 16 * group + l, p, high);
+      for (int first = 0; first < 64; first += 16 * groups_at_once) {
+        Groups block[16];
+        for (int l = 0; l < 16; ++l) {
+          Bytes own[groups_at_once];
+          for (int g = 0; g < groups_at_once; ++g) {
+            own[g] = sixteen(call, first + 16 * g + l, p, high);
+          }
+          block[l] = joined(own);
+        }
         transpose(block);
-        for (int i = 0; i < 16; ++i) memcpy(bytes[i] + 16 * group, &block[i], 16);
+        for (int i = 0; i < 16; ++i) memcpy(bytes[i] + first, &block[i], sizeof block[i]);
       }
       const int planes = call.token_planes - 8 * high < 8 ? call.token_planes - 8 * high : 8;
       for (int64_t i = 0; i < 16 && p + i < call.positions; ++i) {
