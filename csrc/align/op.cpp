@@ -181,18 +181,21 @@ std::vector<Token> narrowed(const Tensor& tokens) {
   const Element* data = static_cast<const Element*>(tokens.const_data_ptr());
   const int64_t stride = tokens.stride(0), size = tokens.numel();
   std::vector<Token> out(size);
-  // Bits that a Token has not. Without branches, so that the compiler makes vectors of it.
-  std::make_unsigned_t<Element> lost = 0;
+  // Bits that no allowed token has, the sign among them.
+  using Unsigned = std::make_unsigned_t<Element>;
+  constexpr Unsigned sign = std::is_signed_v<Element> ? Unsigned(~(Unsigned(-1) >> 1)) : 0;
+  constexpr Unsigned wrong = sign | Unsigned(~uint64_t{std::numeric_limits<Token>::max()});
+  Unsigned found = 0;
   const auto narrow = [&](int64_t i, Element token) {
     out[i] = Token(token);
-    lost |= Element(token < 0 ? -1 : token & ~Element(std::numeric_limits<Token>::max()));
+    found |= Unsigned(token) & wrong;
   };
   if (stride == 1) {
     for (int64_t i = 0; i < size; ++i) narrow(i, data[i]);
   } else {
     for (int64_t i = 0; i < size; ++i) narrow(i, data[i * stride]);
   }
-  for (int64_t i = 0; lost != 0 && i < size; ++i) {
+  for (int64_t i = 0; found != 0 && i < size; ++i) {
     const Element token = data[i * stride];
     if (token < 0 || int64_t(token) > std::numeric_limits<Token>::max()) {
       refuse("tokens must be from 0 to 65535, got " + std::to_string(token));

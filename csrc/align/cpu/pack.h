@@ -71,8 +71,20 @@ inline constexpr int groups_at_once = NEURN_VECTOR_BYTES / 16;
   const int64_t from = p - call.first[l], size = call.size[l];
   const Token* at = call.sequence[l] + from;
   if (from >= 0 && from + 16 <= size) {
+#if defined(__SSE2__)
+    const __m128i* both = reinterpret_cast<const __m128i*>(at);
+    __m128i low = _mm_loadu_si128(both), last = _mm_loadu_si128(both + 1);
+    if (high > 0) {
+      low = _mm_srli_epi16(low, 8), last = _mm_srli_epi16(last, 8);
+    } else if (call.token_planes > 8) {
+      const __m128i byte = _mm_set1_epi16(255);
+      low = _mm_and_si128(low, byte), last = _mm_and_si128(last, byte);
+    }
+    return reinterpret_cast<Bytes>(_mm_packus_epi16(low, last));
+#else
     const Shorts x = *reinterpret_cast<const Shorts*>(at) >> (8 * high);
     return __builtin_convertvector(x, Bytes);
+#endif
   }
   Bytes out{};
   for (int i = 0; i < 16; ++i) {
