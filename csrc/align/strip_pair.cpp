@@ -9,7 +9,7 @@ namespace neurn::align {
 namespace {
 
 // Steps between two states that are kept for the way back.
-constexpr int64_t kept_every = 1024;
+constexpr int64_t kept_every = 256;
 // A band is worth its two sweeps below this share of the whole matrix.
 constexpr double worthwhile = 0.7;
 // The part of a pair that tells how wide a band it needs, in strips, and the band of that trial.
@@ -29,7 +29,7 @@ class Pair {
         strips_((a.size + shape_.rows() - 1) / shape_.rows()),
         pad_(strips_ * shape_.rows() - a.size) {
     tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
-    std::vector<Token> start(static_cast<size_t>(std::max(kept_every, shape_.rows())));
+    std::vector<Token> start(static_cast<size_t>(kept_every + shape_.rows()));
     start[0] = 1;
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
     border_stride_ = shape_.rows() + b.size + shape_.rows();
@@ -256,7 +256,7 @@ class Walk {
     StripCall call = pair_.prepare(rows_, state_);
     call.kind = SweepKind::trace;
     call.column_starts = pair_.start_.first() - low;
-    if (which > 0) call.column_starts = nowhere();
+    if (begin_ - low >= shape_.rows()) call.column_starts = nowhere();
     call.begin = begin_;
     call.end = end_;
     call.border = border - begin_;
