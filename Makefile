@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-results
+CUDA_ARCHITECTURES ?= 90-real
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
 CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
@@ -47,8 +48,10 @@ $(VENV)/locked: requirements.lock
 	touch $@
 
 # The build sees the environment's own torch and tools; -e: Python files are used where they stand.
+# Where nvcc is, CUDA kernels for one kind of GPU: all kinds, as in a release, take minutes.
 $(VENV)/built: $(VENV)/locked $(SOURCES)
-	python -m pip install --quiet --no-build-isolation --no-deps -C cmake.define.NEURN_WERROR=ON -e .
+	python -m pip install --quiet --no-build-isolation --no-deps -C cmake.define.NEURN_WERROR=ON \
+	  -C cmake.define.NEURN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES) -e .
 	touch $@
 
 clean:
