@@ -59,7 +59,8 @@ struct Thread {
   int number;  // in its block
   int shuffles;
   enum { ready, waiting, done } state;
-  std::tuple<int, int, int> barrier;  // kind, block, name
+  std::tuple<int, int, int> barrier;                           // kind, block, name
+  std::vector<std::tuple<void*, const void*, size_t>> copies;  // under way
 };
 
 struct Grid {
@@ -254,6 +255,16 @@ V shuffle_down(V value, int offset) {
   const int lane = self.number % 32 + offset;
   if (lane < 32) std::memcpy(&value, &values[self.number + offset], sizeof value);
   return value;
+}
+
+// Nothing arrives before it is waited for.
+template <class V>
+void copy_to_shared(V* to, const V* from) {
+  emulator::current().copies.push_back({to, from, sizeof(V)});
+}
+inline void copies_done() {
+  for (const auto& [to, from, bytes] : emulator::current().copies) std::memcpy(to, from, bytes);
+  emulator::current().copies.clear();
 }
 
 inline int cluster_rank() { return emulator::current().block->rank; }

@@ -55,40 +55,73 @@ NEURN_DEVICE void sliding_sums(int k, In&& in, F* out) {
   }
 }
 
-template <class T, class F>
-NEURN_DEVICE void load_gradient(const Problem& p, const Array& grad, const Region& region, F* out,
-                                int pitch) {
-  constexpr int batch = 4;
-  const Team own = team();
-  const int elements = region.columns * region.step, warps = own.warps();
-  const T* origin =
-      static_cast<const T*>(grad.data) + region.sample * grad.n + region.channel * grad.c;
-  for (int e = own.lane(); e < elements; e += 32) {
-    const int pixel = region.step == 1 ? e : e / region.step;
-    const int channel = e - pixel * region.step;
-    const int64_t column = window_at(region.first_column + pixel, p.out_width, p.padding);
-    const bool exists = column >= 0 && channel < region.channels;
-    const T* in = origin + (exists ? column * grad.w + channel * grad.c : 0);
-    for (int r = own.warp(); r < region.rows; r += batch * warps) {
-      F values[batch];
-      NEURN_UNROLL
-      for (int i = 0; i < batch; ++i) {
-        values[i] = F(0);
-        if (r + i * warps >= region.rows || !exists) continue;
-        const int64_t row = window_at(region.first_row + r + i * warps, p.out_height, p.padding);
-        if (row >= 0) values[i] = widen(in[row * grad.h]);
-      }
-      NEURN_UNROLL
-      for (int i = 0; i < batch; ++i) {
-        const int row = r + i * warps;
-        if (row < region.rows) out[row * pitch + e] = values[i];
-      }
-    }
+// What windows give to their pixels: a, and b = a mean, in the place of the incoming gradient.
+template <class F>
+struct Spread {
+  F *a, *b;
+  int pitch;
+  const F* x;  // of the tile's first pixel
+  int x_pitch, last_row, last_column;
+  PeakPatch patch;
+  double* peak_mean;  // of the patch that is the maximum, where a tile is a scope
+  bool whole;
+
+  // In b: that a still holds the gradient.
+  static NEURN_DEVICE F marked() { return -infinity<F>(); }
+
+  // Any value near the tile's keeps the products small: the middle one of three, as one alone may
+  // be an outlier. A NaN would spread.
+  NEURN_DEVICE F origin(int step, int channel) const {
+    const F first = x[channel], last = x[last_row * x_pitch + last_column * step + channel];
+    const F centre = x[last_row / 2 * x_pitch + last_column / 2 * step + channel];
+    const F low = first < last ? first : last, high = first < last ? last : first;
+    const F value = centre < low ? low : centre > high ? high : centre;
+    return value - value == F(0) ? value : F(0);
   }
+
+  // Returns grad sigma, where the tile is the one to count the window: that which holds the pixel
+  // of the same place.
+  NEURN_DEVICE double window(const Problem& p, const Tiling& tiling, const Tile& tile, int row,
+                             int column, int channel, F sigma, F mean) const {
+    const int at = row * pitch + column * tiling.step + channel;
+    const F grad = a[at];
+    const F weight = sigma == F(0) ? F(0) : grad / sigma / (F(p.k) * F(p.k));
+    a[at] = weight;
+    b[at] = weight * mean;
+    const int64_t first = first_window(p.k, p.padding);
+    const int64_t i = row + first, j = column + first;  // in the tile
+    if (i < 0 || i >= tiling.rows || tile.row + i >= p.out_height || j < 0 || j >= tiling.columns ||
+        tile.column + j >= p.out_width || sigma == F(0)) {
+      return 0;
+    }
+    if (whole && tile.row + i == patch.row && tile.column + j == patch.column) *peak_mean = mean;
+    return static_cast<double>(grad * sigma);
+  }
+};
+
+// Windows of this thread that are marked in b.
+template <class T, int K, class F>
+NEURN_APART double backward_apart(const BackwardCall& call, const Tile tile, const Region region,
+                                  const Spread<F> spread) {
+  const Problem& p = call.p;
+  const int step = region.step;
+  double moved = 0;
+  own_windows<together(K)>(region, [&](int row, int column, int channel) {
+    if (spread.b[row * spread.pitch + column * step + channel] != Spread<F>::marked()) return;
+    const WindowStats stats =
+        direct_window<T>(p, call.x, tile.sample, tile.channel + channel,
+                         window_at(region.first_row + row, p.out_height, p.padding),
+                         window_at(region.first_column + column, p.out_width, p.padding));
+    const double mean = stats.mean - static_cast<double>(spread.origin(step, channel));
+    moved += spread.window(p, call.tiling, tile, row, column, channel, static_cast<F>(stats.sigma),
+                           static_cast<F>(mean));
+  });
+  return moved;
 }
 
 template <class T, int K>
-__global__ void __launch_bounds__(512) backward_tiles(const __grid_constant__ BackwardCall call) {
+__global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
+    backward_tiles(const __grid_constant__ BackwardCall call) {
   using F = typename Compute<T>::Type;
   using Shared = BackwardShared<F>;
   constexpr int R = together(K);
@@ -121,60 +154,47 @@ __global__ void __launch_bounds__(512) backward_tiles(const __grid_constant__ Ba
   F* a = m.q + m.pitch * region.rows;  // grad, then a
   F* b = a + window_pitch * region.rows;
 
-  load_pixels<T>(p, call.x, region, k, m.x, m.pitch);
-  load_gradient<T>(p, call.grad, region, a, window_pitch);
+  auto window_row = [&](int row) {
+    return window_at(region.first_row + row, p.out_height, p.padding);
+  };
+  auto window_column = [&](int column) {
+    return window_at(region.first_column + column, p.out_width, p.padding);
+  };
+  load_pixels<T>(p, call.x, region, k, m);
+  load<T>(call.grad, region, region.rows, region.columns, a, window_pitch, window_row,
+          window_column);
+  copies_done();
   team_barrier();
   column_moments<K>(region, k, m);
   team_barrier();
 
-  // Any value near the tile's keeps the products below small: the middle one of three, as one alone
-  // may be an outlier. A NaN would spread.
-  const int64_t down = p.height - tile.row, across = p.width - tile.column;
-  const int last_row = static_cast<int>(down < tiling.rows ? down : tiling.rows) - 1;
-  const int last_column = static_cast<int>(across < tiling.columns ? across : tiling.columns) - 1;
-  auto pixel_at = [&](int row, int column, int channel) {
-    return m.x[(row + k - 1) * m.pitch + (column + k - 1) * step + channel];
-  };
-  auto origin_of = [&](int channel) {
-    const F first = pixel_at(0, 0, channel), last = pixel_at(last_row, last_column, channel);
-    const F centre = pixel_at(last_row / 2, last_column / 2, channel);
-    const F low = first < last ? first : last, high = first < last ? last : first;
-    const F value = centre < low ? low : centre > high ? high : centre;
-    return value - value == F(0) ? value : F(0);
-  };
   const int64_t scope = scope_of(p, tile.sample, tile.channel);
   const PeakPatch patch = peak_patch<F>(p, call.peaks, scope);
-  const F per_pixel = F(1) / (F(k) * F(k));
+  const int64_t down = p.height - tile.row, across = p.width - tile.column;
+  const Spread<F> spread{a,
+                         b,
+                         window_pitch,
+                         m.x + (k - 1) * m.pitch + (k - 1) * step,
+                         m.pitch,
+                         static_cast<int>(down < tiling.rows ? down : tiling.rows) - 1,
+                         static_cast<int>(across < tiling.columns ? across : tiling.columns) - 1,
+                         patch,
+                         peak_mean,
+                         call.whole};
   double moved = 0;
-  window_moments<K>(
-      region, k, m,
-      [&](int row, int column, int channel) {
-        const int64_t i = window_at(region.first_row + row, p.out_height, p.padding);
-        const int64_t j = window_at(region.first_column + column, p.out_width, p.padding);
-        if (i < 0 || j < 0 || channel >= tile.channels) return WindowStats{0, 0};
-        return direct_window<T>(p, call.x, tile.sample, tile.channel + channel, i, j);
-      },
-      [&](int row, int column, int channel, F sigma, F near, F shift) {
+  const bool apart = window_moments<K>(
+      region, k, m, [&](int row, int column, int channel, F sigma, F near, F shift) {
         const int at = row * window_pitch + column * step + channel;
-        const int64_t i = window_at(region.first_row + row, p.out_height, p.padding);
-        const int64_t j = window_at(region.first_column + column, p.out_width, p.padding);
-        if (i < 0 || j < 0 || channel >= tile.channels || sigma == F(0)) {
+        if (window_row(row) < 0 || window_column(column) < 0 || channel >= tile.channels) {
           a[at] = b[at] = F(0);
-          return;
+        } else if (sigma == F(-1)) {
+          b[at] = Spread<F>::marked();
+        } else {
+          const F mean = (near - spread.origin(step, channel)) + shift;
+          moved += spread.window(p, tiling, tile, row, column, channel, sigma, mean);
         }
-        const F grad = a[at], weight = grad * per_pixel / sigma;
-        const F mean = (near - origin_of(channel)) + shift;
-        a[at] = weight;
-        b[at] = weight * mean;
-        // Each window is counted in the tile that holds the pixel of the same place.
-        const int64_t y = region.first_row + row, x = region.first_column + column;
-        if (y < tile.row || y >= tile.row + tiling.rows || y >= p.out_height || x < tile.column ||
-            x >= tile.column + tiling.columns || x >= p.out_width) {
-          return;
-        }
-        moved += static_cast<double>(grad * sigma);
-        if (call.whole && y == patch.row && x == patch.column) *peak_mean = mean;
       });
+  if (apart) moved += backward_apart<T, K>(call, tile, region, spread);
 
   if (p.scope != Scope::none) {
     for (int offset = 16; offset > 0; offset /= 2) moved += shuffle_down(moved, offset);
@@ -186,13 +206,13 @@ __global__ void __launch_bounds__(512) backward_tiles(const __grid_constant__ Ba
       if (own.thread == 0) call.partial[number] = total;
     } else if (patch.exists) {
       const double top = static_cast<double>(call.peaks.top<F>(scope));
-      const F share = static_cast<F>(-total / (top + p.floor) * per_pixel / top);
+      const double count = static_cast<double>(p.k) * static_cast<double>(p.k);
+      const F share = static_cast<F>(-total / (top + p.floor) / (count * top));
       // Circular padding shows a window in several places.
       for (int row = own.thread; row < region.rows; row += own.threads) {
-        if (window_at(region.first_row + row, p.out_height, p.padding) != patch.row) continue;
+        if (window_row(row) != patch.row) continue;
         for (int column = 0; column < region.columns; ++column) {
-          const int64_t j = window_at(region.first_column + column, p.out_width, p.padding);
-          if (j != patch.column) continue;
+          if (window_column(column) != patch.column) continue;
           a[row * window_pitch + column] += share;
           b[row * window_pitch + column] += share * static_cast<F>(*peak_mean);
         }
@@ -243,7 +263,7 @@ __global__ void __launch_bounds__(512) backward_tiles(const __grid_constant__ Ba
       const F* in_b = row_b + run * R * pitch + e;
       sliding_sums<R>(k, [&](int t) { return in_a[t * pitch]; }, sums_a);
       sliding_sums<R>(k, [&](int t) { return in_b[t * pitch]; }, sums_b);
-      const F origin = origin_of(channel);
+      const F origin = spread.origin(step, channel);
       NEURN_UNROLL
       for (int i = 0; i < R; ++i) {
         const int row = run * R + i;
@@ -256,7 +276,7 @@ __global__ void __launch_bounds__(512) backward_tiles(const __grid_constant__ Ba
             sums_b[i] += row_b[at] * F(times);
           });
         }
-        const F x = pixel_at(row, pixel, channel);
+        const F x = m.x[(row + k - 1) * m.pitch + (pixel + k - 1) * step + channel];
         const F value = normalized((x - origin) * sums_a[i] - sums_b[i], divisor);
         assign(out[u * call.dx.h + v * call.dx.w + channel * call.dx.c], value);
         if constexpr (sizeof(T) == 2) {

@@ -17,10 +17,12 @@
 #define NEURN_DEVICE __device__ __forceinline__
 #define NEURN_APART __device__ __noinline__
 #define NEURN_UNROLL _Pragma("unroll")
+#define NEURN_ROLLED _Pragma("unroll 1")
 #else
 #define NEURN_DEVICE inline
 #define NEURN_APART inline
 #define NEURN_UNROLL
+#define NEURN_ROLLED
 #endif
 
 namespace neurn::cuda {
@@ -43,6 +45,25 @@ NEURN_DEVICE void named_barrier(int name, int threads) {
 template <class V>
 NEURN_DEVICE V shuffle_down(V value, int offset) {
   return __shfl_down_sync(0xffffffffu, value, offset);
+}
+
+// Copies one element to shared memory, from sm_80 on without waiting for it: that is for
+// copies_done, after which a barrier tells the other threads.
+template <class V>
+NEURN_DEVICE void copy_to_shared(V* to, const V* from) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+               "l"(from), "n"(sizeof(V))
+               : "memory");
+#else
+  *to = *from;
+#endif
+}
+NEURN_DEVICE void copies_done() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
 }
 
 // A block's rank in its cluster; what is in another block's shared memory at the address that

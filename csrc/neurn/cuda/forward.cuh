@@ -39,39 +39,64 @@ struct ForwardShared {
   }
 };
 
-// Deviations of a tile into `kept` (null: nowhere), and the largest of this thread.
+NEURN_DEVICE Region region_of(const Tiling& tiling, const Tile& tile) {
+  return {tiling.rows,  tiling.columns, tiling.step, tile.sample,
+          tile.channel, tile.row,       tile.column, tile.channels};
+}
+
+NEURN_DEVICE bool exists(const Problem& p, const Tile& tile, int row, int column, int channel) {
+  return tile.row + row < p.out_height && tile.column + column < p.out_width &&
+         channel < tile.channels;
+}
+
+template <class F>
+NEURN_DEVICE Peak with_window(const Problem& p, const Tile& tile, const Peak& best, int row,
+                              int column, int channel, F sigma) {
+  const uint64_t bits = peak_bits(sigma);
+  if (bits < best.bits || !exists(p, tile, row, column, channel)) return best;
+  return larger(best, {bits, scope_index(p, tile.sample, tile.channel + channel, tile.row + row,
+                                         tile.column + column)});
+}
+
+// Windows of this thread that are marked in `kept`.
 template <class T, int K, class F>
-NEURN_DEVICE void forward_tile(const ForwardCall& call, const Tile& tile, const Moments<F>& m,
-                               F* kept, Peak* best) {
+NEURN_APART Peak forward_apart(const ForwardCall& call, const Tile tile, F* kept, Peak best) {
   const Problem& p = call.p;
   const Tiling& tiling = call.tiling;
-  const int k = K > 0 ? K : static_cast<int>(p.k), kept_pitch = odd(tiling.columns * tiling.step);
-  const Region region{tiling.rows,  tiling.columns, tiling.step, tile.sample,
-                      tile.channel, tile.row,       tile.column, tile.channels};
-  load_pixels<T>(p, call.x, region, k, m.x, m.pitch);
+  const int pitch = odd(tiling.columns * tiling.step);
+  own_windows<together(K)>(region_of(tiling, tile), [&](int row, int column, int channel) {
+    F& sigma = kept[row * pitch + column * tiling.step + channel];
+    if (sigma != F(-1) || !exists(p, tile, row, column, channel)) return;
+    sigma = static_cast<F>(direct_window<T>(p, call.x, tile.sample, tile.channel + channel,
+                                            tile.row + row, tile.column + column)
+                               .sigma);
+    best = with_window(p, tile, best, row, column, channel, sigma);
+  });
+  return best;
+}
+
+// Deviations of a tile into `kept`, and the largest of this thread.
+template <class T, int K, class F>
+NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const Moments<F>& m,
+                               F* kept, Peak best) {
+  const Problem& p = call.p;
+  const int k = K > 0 ? K : static_cast<int>(p.k), step = call.tiling.step;
+  const int pitch = odd(call.tiling.columns * step);
+  const Region region = region_of(call.tiling, tile);
+  load_pixels<T>(p, call.x, region, k, m);
+  copies_done();
   team_barrier();
   column_moments<K>(region, k, m);
   team_barrier();
-  const int64_t height = p.out_height - tile.row, width = p.out_width - tile.column;
-  const int64_t index = scope_index(p, tile.sample, tile.channel, tile.row, tile.column);
-  auto exists = [&](int row, int column, int channel) {
-    return row < height && column < width && channel < tile.channels;
-  };
-  window_moments<K>(
-      region, k, m,
-      [&](int row, int column, int channel) {
-        if (!exists(row, column, channel)) return WindowStats{0, 0};
-        return direct_window<T>(p, call.x, tile.sample, tile.channel + channel, tile.row + row,
-                                tile.column + column);
-      },
-      [&](int row, int column, int channel, F sigma, F, F) {
-        if (kept != nullptr) kept[row * kept_pitch + column * tiling.step + channel] = sigma;
-        if (call.pass == ForwardPass::write || !exists(row, column, channel)) return;
-        const uint64_t bits = peak_bits(sigma);
-        if (bits < best->bits) return;
-        const int64_t place = index + (channel * p.out_height + row) * p.out_width + column;
-        *best = larger(*best, {bits, place});
+  const bool seeks = call.pass != ForwardPass::write;
+  const bool apart =
+      window_moments<K>(region, k, m, [&](int row, int column, int channel, F sigma, F, F) {
+        kept[row * pitch + column * step + channel] = sigma;
+        if (seeks && sigma != F(-1)) {
+          best = with_window(p, tile, best, row, column, channel, sigma);
+        }
       });
+  return apart ? forward_apart<T, K>(call, tile, kept, best) : best;
 }
 
 template <class T, class F>
@@ -98,7 +123,8 @@ NEURN_DEVICE void write_tile(const ForwardCall& call, const Tile& tile, const F*
 }
 
 template <class T, int K>
-__global__ void __launch_bounds__(512) forward_tiles(const __grid_constant__ ForwardCall call) {
+__global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
+    forward_tiles(const __grid_constant__ ForwardCall call) {
   using F = typename Compute<T>::Type;
   using Shared = ForwardShared<F>;
   const Tiling& tiling = call.tiling;
@@ -121,8 +147,8 @@ __global__ void __launch_bounds__(512) forward_tiles(const __grid_constant__ For
     const int64_t number = static_cast<int64_t>(blockIdx.x) * groups + group;
     if (number >= call.tiles) return;
     const Tile tile = tile_at(call.p, tiling, number);
+    best = forward_tile<T, K>(call, tile, m, kept + group * slot, best);
     if (call.pass == ForwardPass::peaks) {
-      forward_tile<T, K>(call, tile, m, static_cast<F*>(nullptr), &best);
       best = warp_peak(best);
       if (own.lane() == 0) team_peaks[own.warp()] = best;
       team_barrier();
@@ -134,7 +160,6 @@ __global__ void __launch_bounds__(512) forward_tiles(const __grid_constant__ For
       const F* top = static_cast<const F*>(call.peaks.value);
       divisor = divisor_of(top[scope_of(call.p, tile.sample, tile.channel)], call.p.floor);
     }
-    forward_tile<T, K>(call, tile, m, kept + group * slot, &best);
     team_barrier();
     write_tile<T>(call, tile, kept + group * slot, divisor);
     return;
@@ -154,7 +179,7 @@ __global__ void __launch_bounds__(512) forward_tiles(const __grid_constant__ For
   const int start = shares ? group : 0, stride = shares ? groups : 1;
   for (int s = start; tile_in(s) < call.per_scope; s += stride) {
     const Tile tile = tile_at(call.p, tiling, first + tile_in(s));
-    forward_tile<T, K>(call, tile, m, kept + s * slot, &best);
+    best = forward_tile<T, K>(call, tile, m, kept + s * slot, best);
     team_barrier();
   }
   best = warp_peak(best);

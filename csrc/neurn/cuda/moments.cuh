@@ -19,6 +19,14 @@ namespace neurn::cuda {
 // Windows that a thread computes together; at most k.
 constexpr int together(int k) { return k == 3 ? 2 : k == 5 || k == 7 ? 4 : 8; }
 
+// Loads that a thread has under way; threads of a block; and blocks of that many threads that a
+// processor's registers shall hold, which is what they are shared out by.
+constexpr int loads_at_once = 5, most_threads = 256;
+template <class T, int K>
+constexpr int blocks_at_once() {
+  return K == 0 || sizeof(T) == 8 ? 2 : 3;
+}
+
 // Windows first_row .. first_row + rows - 1, and the same of columns, of `step` channels.
 struct Region {
   int rows, columns, step;
@@ -41,40 +49,58 @@ struct Moments {
   }
 };
 
-template <class T, class F>
-NEURN_DEVICE void load_pixels(const Problem& p, const Array& x, const Region& region, int k, F* out,
-                              int pitch) {
-  constexpr int batch = 4;  // loads under way at once
+// Rows x columns of `step` channels into shared memory: row_of and column_of say where each lies in
+// the array; -1: zeros.
+template <class T, class F, class RowOf, class ColumnOf>
+NEURN_DEVICE void load(const Array& array, const Region& region, int rows, int columns, F* out,
+                       int pitch, RowOf&& row_of, ColumnOf&& column_of) {
   const Team own = team();
-  const int elements = (region.columns + k - 1) * region.step, rows = region.rows + k - 1;
-  const int warps = own.warps();
-  const int64_t lead = lead_of(p.k, p.padding);
-  const int64_t top = region.first_row - lead, left = region.first_column - lead;
-  const bool inside = top >= 0 && top + rows <= p.height;
-  const T* origin = static_cast<const T*>(x.data) + region.sample * x.n + region.channel * x.c;
+  const int elements = columns * region.step, warps = own.warps();
+  const T* origin =
+      static_cast<const T*>(array.data) + region.sample * array.n + region.channel * array.c;
   for (int e = own.lane(); e < elements; e += 32) {
     const int pixel = region.step == 1 ? e : e / region.step;
     const int channel = e - pixel * region.step;
-    const int64_t column = padded_source(left + pixel, p.width, p.padding);
+    const int64_t column = column_of(pixel);
     const bool exists = column >= 0 && channel < region.channels;
-    const T* in = origin + (exists ? column * x.w + channel * x.c : 0);
-    for (int r = own.warp(); r < rows; r += batch * warps) {
-      F values[batch];
-      NEURN_UNROLL
-      for (int i = 0; i < batch; ++i) {
-        const int row = r + i * warps;
-        values[i] = F(0);
-        if (row >= rows || !exists) continue;
-        const int64_t source = inside ? top + row : padded_source(top + row, p.height, p.padding);
-        if (source >= 0) values[i] = widen(in[source * x.h]);
+    const T* in = origin + (exists ? column * array.w + channel * array.c : 0);
+    if constexpr (sizeof(T) == sizeof(F)) {
+      for (int r = own.warp(); r < rows; r += warps) {
+        const int64_t row = exists ? row_of(r) : -1;
+        if (row >= 0) {
+          copy_to_shared(out + r * pitch + e, in + row * array.h);
+        } else {
+          out[r * pitch + e] = F(0);
+        }
       }
-      NEURN_UNROLL
-      for (int i = 0; i < batch; ++i) {
-        const int row = r + i * warps;
-        if (row < rows) out[row * pitch + e] = values[i];
+    } else {
+      for (int r = own.warp(); r < rows; r += loads_at_once * warps) {
+        F values[loads_at_once];
+        NEURN_UNROLL
+        for (int i = 0; i < loads_at_once; ++i) {
+          values[i] = F(0);
+          const int64_t row = exists && r + i * warps < rows ? row_of(r + i * warps) : -1;
+          if (row >= 0) values[i] = widen(in[row * array.h]);
+        }
+        NEURN_UNROLL
+        for (int i = 0; i < loads_at_once; ++i) {
+          if (r + i * warps < rows) out[(r + i * warps) * pitch + e] = values[i];
+        }
       }
     }
   }
+}
+
+// The pixels that the windows of a region see.
+template <class T, class F>
+NEURN_DEVICE void load_pixels(const Problem& p, const Array& x, const Region& region, int k,
+                              const Moments<F>& m) {
+  const int64_t lead = lead_of(p.k, p.padding);
+  const int64_t top = region.first_row - lead, left = region.first_column - lead;
+  load<T>(
+      x, region, region.rows + k - 1, region.columns + k - 1, m.x, m.pitch,
+      [&](int row) { return padded_source(top + row, p.height, p.padding); },
+      [&](int column) { return padded_source(left + column, p.width, p.padding); });
 }
 
 template <int K, class F>
@@ -125,17 +151,32 @@ NEURN_DEVICE void column_moments(const Region& region, int k, const Moments<F>& 
   }
 }
 
+// Visits each window of the region that this thread has: visit(row, column, channel).
+template <int R, class Visit>
+NEURN_DEVICE void own_windows(const Region& region, Visit&& visit) {
+  const Team own = team();
+  const int groups = region.columns / R * region.step;
+  for (int row = own.lane(); row < region.rows; row += 32) {
+    for (int group = own.warp(); group < groups; group += own.warps()) {
+      const int first = group / region.step, channel = group - first * region.step;
+      NEURN_ROLLED
+      for (int i = 0; i < R; ++i) visit(row, first * R + i, channel);
+    }
+  }
+}
+
 // emit(row, column, channel, sigma, near, shift) for every window of the region, its mean being
-// near + shift. direct(row, column, channel) gives the WindowStats of what F cannot hold.
-template <int K, class F, class Direct, class Emit>
-NEURN_DEVICE void window_moments(const Region& region, int k, const Moments<F>& m, Direct&& direct,
-                                 Emit&& emit) {
+// near + shift. What F cannot hold is emitted as -1, and the result is true: own_windows finds
+// such windows again, out of the way of the others.
+template <int K, class F, class Emit>
+NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& m, Emit&& emit) {
   constexpr int R = together(K);
   if constexpr (K > 0) k = K;
   const Team own = team();
   const int pitch = m.pitch, step = region.step, groups = region.columns / R * step;
   const int middle = (k + R - 2) / 2;
-  const F count = F(k), per_pixel = F(1) / (F(k) * F(k));
+  const F count = F(k), inverse = F(1) / F(k), per_pixel = F(1) / (F(k) * F(k));
+  bool apart = false;
   for (int row = own.lane(); row < region.rows; row += 32) {
     for (int group = own.warp(); group < groups; group += own.warps()) {
       const int first = step == 1 ? group : group / step, channel = group - first * step;
@@ -173,26 +214,22 @@ NEURN_DEVICE void window_moments(const Region& region, int k, const Moments<F>& 
         }
         const F d = sum + before[i] + after, d2 = squares + before_squares[i] + after_squares;
         const F variance = count * (inner + before_inner[i] + after_inner) + (count * d2 - d * d);
-        F sigma, shift = (c_near + d / count) / count;
-        if (variance >= Range<F>::low && variance < Range<F>::high) {
-          sigma = square_root(variance) * per_pixel;
-        } else if constexpr (!Range<F>::guarded) {
-          sigma = variance < Range<F>::high ? F(0) : not_a_number<F>();
-        } else {
-          bool constant = variance == F(0);
-          for (int t = 0; constant && t < k; ++t) constant = relative(i + t) == F(0);
-          if (constant) {
-            sigma = F(0);
+        F sigma = square_root(variance) * per_pixel;
+        if (!(variance >= Range<F>::low && variance < Range<F>::high)) {
+          if constexpr (Range<F>::guarded) {
+            bool constant = variance == F(0);
+            for (int t = 0; constant && t < k; ++t) constant = relative(i + t) == F(0);
+            sigma = constant ? F(0) : F(-1);
+            apart = apart || !constant;
           } else {
-            const WindowStats stats = direct(row, first * R + i, channel);
-            sigma = static_cast<F>(stats.sigma);
-            shift = static_cast<F>(stats.mean - static_cast<double>(near));
+            sigma = variance < Range<F>::high ? F(0) : not_a_number<F>();
           }
         }
-        emit(row, first * R + i, channel, sigma, near, shift);
+        emit(row, first * R + i, channel, sigma, near, (c_near + d * inverse) * inverse);
       }
     }
   }
+  return apart;
 }
 
 }  // namespace neurn::cuda

@@ -27,9 +27,12 @@ inline int even_length(int64_t length, int most, int multiple) {
 
 inline Tiling tiling_of(const Problem& p, int64_t height, int64_t width, int step, int rows,
                         int elements, int multiple) {
+  const int k = static_cast<int>(p.k);
   Tiling t;
   t.step = step;
   t.rows = even_length(height, rows, multiple);
+  // Where the halo is narrow, rows of pixels that fill warps.
+  if (k <= 9 && elements >= 32) elements -= (k - 1) * step;
   t.columns = even_length(width, elements / step, multiple);
   t.down = ceil_div(height, t.rows);
   t.across = ceil_div(width, t.columns);
@@ -89,7 +92,9 @@ ForwardPlan plan_forward(const Problem& p, const Array& x, const Device& device,
           plan.slots = static_cast<int>(tiles);
           plan.groups = 1;
           auto bytes = [&](int groups) { return Shared::header + groups * (team + tiles * slot); };
-          while (plan.groups < 4 && bytes(2 * plan.groups) <= room) plan.groups *= 2;
+          while (2 * plan.groups * plan.threads <= most_threads && bytes(2 * plan.groups) <= room) {
+            plan.groups *= 2;
+          }
           plan.resident_shared = bytes(plan.groups);
           plan.plain = false;
           return plan;
@@ -99,7 +104,7 @@ ForwardPlan plan_forward(const Problem& p, const Array& x, const Device& device,
           for (const int groups : {4, 2, 1}) {
             const int64_t slots = ceil_div(tiles, cluster);
             const int64_t bytes = Shared::header + groups * team + slots * slot;
-            if (bytes > room || groups > slots || groups * plan.threads > 512) continue;
+            if (bytes > room || groups > slots || groups * plan.threads > most_threads) continue;
             plan.cluster = cluster;
             plan.groups = groups;
             plan.slots = static_cast<int>(slots);
@@ -151,8 +156,8 @@ BackwardPlan plan_backward(const Problem& p, const Array& x, const Device& devic
           p.scope != Scope::none && planes == 1 && plan.tiling.down == 1 && plan.tiling.across == 1;
       const int64_t room = device.shared_processor / 3 - 1024;
       auto bytes = [&](int groups) { return Shared::header + groups * team; };
-      while (plan.whole && plan.groups < 4 && bytes(2 * plan.groups) <= room &&
-             bytes(2 * plan.groups) <= device.shared_block) {
+      while (plan.whole && 2 * plan.groups * plan.threads <= most_threads &&
+             bytes(2 * plan.groups) <= room && bytes(2 * plan.groups) <= device.shared_block) {
         plan.groups *= 2;
       }
       plan.shared = bytes(plan.groups);
