@@ -9,7 +9,7 @@ CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test native arm64 lint format bench clean
+.PHONY: demo test native sanitize-cuda arm64 lint format bench bench-cuda clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -18,10 +18,17 @@ demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and 
 test: $(VENV)/built  ## every test of the package
 	OMP_NUM_THREADS=1 python -m pytest --durations=10 --cov --cov-report=term --cov-fail-under=90
 
-native: $(VENV)/locked  ## the kernels' own test, under the address and undefined-behaviour sanitizers
+native: $(VENV)/locked  ## the kernels' own tests, CUDA's too, under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/native -G Ninja -DNEURN_BUILD_TESTS=ON -DNEURN_SANITIZE=ON -DNEURN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure
+
+# Every allocation on its own, so that what leaves it is seen.
+sanitize-cuda: $(VENV)/built  ## CUDA kernels on odd sizes under compute-sanitizer; needs a GPU
+	for tool in memcheck racecheck initcheck synccheck; do \
+	  PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
+	    python tests/native/sanitize_cuda.py || exit 1; \
+	done
 
 arm64:  ## the kernels and their test, cross-compiled
 	aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=fast -fno-math-errno -fno-trapping-math \
@@ -41,6 +48,9 @@ format: $(VENV)/built
 
 bench: $(VENV)/built  ## figures of bench/README.md, measured anew
 	python -m pytest bench -q --write-table
+
+bench-cuda: $(VENV)/built  ## those of a GPU
+	python -m bench.cuda --write-table
 
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)
