@@ -29,10 +29,11 @@ template <class F>
 struct ForwardShared {
   static constexpr int warps = 32, header = (warps + 1 + max_cluster) * sizeof(Peak);
 
-  // Bytes of a team's pixels and column moments, and of a tile of deviations.
-  static constexpr int64_t team_bytes(const Tiling& t, int k) {
-    const int64_t pitch = (t.columns + k - 1) * t.step | 1;
-    return (pitch * (t.rows + k - 1) + 2 * pitch * t.rows) * int64_t{sizeof(F)};
+  // Bytes of a team's pixels and column moments (resident: and of the next tile's pixels), and of
+  // a tile of deviations.
+  static constexpr int64_t team_bytes(const Tiling& t, int k, bool resident) {
+    const int64_t pitch = (t.columns + k - 1) * t.step | 1, pixels = pitch * (t.rows + k - 1);
+    return (pixels * (resident ? 2 : 1) + 2 * pitch * t.rows) * int64_t{sizeof(F)};
   }
   static constexpr int64_t slot_bytes(const Tiling& t) {
     return int64_t{t.rows} * (t.columns * t.step | 1) * int64_t{sizeof(F)};
@@ -75,7 +76,13 @@ NEURN_APART Peak forward_apart(const ForwardCall& call, const Tile tile, F* kept
   return best;
 }
 
-// Deviations of a tile into `kept`, and the largest of this thread.
+template <class T, class F>
+NEURN_DEVICE void load_tile(const ForwardCall& call, const Tile& tile, const Moments<F>& m) {
+  load_pixels<T>(call.p, call.x, region_of(call.tiling, tile), static_cast<int>(call.p.k), m);
+}
+
+// Deviations of a tile, whose pixels are there for all threads, into `kept`, and the largest of
+// this thread.
 template <class T, int K, class F>
 NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const Moments<F>& m,
                                F* kept, Peak best) {
@@ -83,9 +90,6 @@ NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const 
   const int k = K > 0 ? K : static_cast<int>(p.k), step = call.tiling.step;
   const int pitch = odd(call.tiling.columns * step);
   const Region region = region_of(call.tiling, tile);
-  load_pixels<T>(p, call.x, region, k, m);
-  copies_done();
-  team_barrier();
   column_moments<K>(region, k, m);
   team_barrier();
   const bool seeks = call.pass != ForwardPass::write;
@@ -136,17 +140,22 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   unsigned char* after = shared_memory() + Shared::header;
   Moments<F> m;
   m.pitch = Moments<F>::pitch_of(tiling.columns, tiling.step, k);
-  m.x = reinterpret_cast<F*>(after + group * Shared::team_bytes(tiling, k));
+  const bool resident = call.pass == ForwardPass::resident;
+  const int64_t team_bytes = Shared::team_bytes(tiling, k, resident);
+  m.x = reinterpret_cast<F*>(after + group * team_bytes);
   m.c = m.x + m.pitch * (tiling.rows + k - 1);
   m.q = m.c + m.pitch * tiling.rows;
-  F* kept = reinterpret_cast<F*>(after + groups * Shared::team_bytes(tiling, k));
+  F* kept = reinterpret_cast<F*>(after + groups * team_bytes);
   const int64_t slot = Shared::slot_bytes(tiling) / int64_t{sizeof(F)};
   Peak best = no_peak();
 
-  if (call.pass != ForwardPass::resident) {
+  if (!resident) {
     const int64_t number = static_cast<int64_t>(blockIdx.x) * groups + group;
     if (number >= call.tiles) return;
     const Tile tile = tile_at(call.p, tiling, number);
+    load_tile<T>(call, tile, m);
+    copies_done();
+    team_barrier();
     best = forward_tile<T, K>(call, tile, m, kept + group * slot, best);
     if (call.pass == ForwardPass::peaks) {
       best = warp_peak(best);
@@ -177,10 +186,19 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   const int rank = call.cluster > 1 ? cluster_rank() : 0;
   auto tile_in = [&](int s) { return rank + static_cast<int64_t>(s) * call.cluster; };
   const int start = shares ? group : 0, stride = shares ? groups : 1;
+  auto tile_of = [&](int s) { return tile_at(call.p, tiling, first + tile_in(s)); };
+  // The next tile's pixels are on their way while this one is computed.
+  Moments<F> next = m;
+  next.x = m.q + m.pitch * tiling.rows;
+  if (tile_in(start) < call.per_scope) load_tile<T>(call, tile_of(start), m);
   for (int s = start; tile_in(s) < call.per_scope; s += stride) {
-    const Tile tile = tile_at(call.p, tiling, first + tile_in(s));
-    best = forward_tile<T, K>(call, tile, m, kept + s * slot, best);
+    copies_done();
     team_barrier();
+    if (tile_in(s + stride) < call.per_scope) load_tile<T>(call, tile_of(s + stride), next);
+    best = forward_tile<T, K>(call, tile_of(s), m, kept + s * slot, best);
+    F* const other = m.x;
+    m.x = next.x;
+    next.x = other;
   }
   best = warp_peak(best);
   if (own.lane() == 0) team_peaks[own.warp()] = best;
@@ -211,7 +229,7 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   from_bits(best.bits, &top);
   const F divisor = divisor_of(top, call.p.floor);
   for (int s = start; tile_in(s) < call.per_scope; s += stride) {
-    write_tile<T>(call, tile_at(call.p, tiling, first + tile_in(s)), kept + s * slot, divisor);
+    write_tile<T>(call, tile_of(s), kept + s * slot, divisor);
   }
 }
 

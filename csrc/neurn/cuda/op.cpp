@@ -50,6 +50,8 @@ class Launch {
     if (aoti_torch_get_current_cuda_stream == nullptr) {
       throw std::runtime_error("this torch was built without CUDA");
     }
+    // The CUDA runtime in this library is not torch's, and has a current device of its own.
+    check(cudaSetDevice(x.get_device_index()));
     TORCH_ERROR_CODE_CHECK(
         aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream_.handle));
     stream_.device = describe_device(x.get_device_index());

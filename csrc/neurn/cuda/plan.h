@@ -70,8 +70,8 @@ ForwardPlan plan_forward(const Problem& p, const Array& x, const Device& device,
   auto with = [&](int elements) {
     plan.tiling = tiling_of(p, p.out_height, p.out_width, step, 32, elements, multiple);
     plan.threads = team_threads(plan.tiling);
-    plan.shared =
-        Shared::header + Shared::team_bytes(plan.tiling, k) + Shared::slot_bytes(plan.tiling);
+    plan.shared = Shared::header + Shared::team_bytes(plan.tiling, k, false) +
+                  Shared::slot_bytes(plan.tiling);
     return plan.shared <= device.shared_block;
   };
   if (p.scope == Scope::image || p.scope == Scope::channel) {
@@ -84,7 +84,7 @@ ForwardPlan plan_forward(const Problem& p, const Array& x, const Device& device,
         if (!with(elements)) continue;
         const int64_t tiles =
             p.scope == Scope::image ? plan.tiling.tiles : plan.tiling.down * plan.tiling.across;
-        const int64_t team = Shared::team_bytes(plan.tiling, k);
+        const int64_t team = Shared::team_bytes(plan.tiling, k, true);
         const int64_t slot = Shared::slot_bytes(plan.tiling);
         plan.resident = true;
         if (tiles <= 4 && Shared::header + team + tiles * slot <= room) {
