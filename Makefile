@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-results
+CUDA_ARCHITECTURES ?= 90-real
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
 CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 ARM64 := aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=fast -fno-math-errno \
@@ -10,7 +11,7 @@ ARM64 := aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test native arm64 lint format bench clean
+.PHONY: demo test native sanitize-cuda arm64 lint format bench bench-cuda clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -19,10 +20,17 @@ demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and 
 test: $(VENV)/built  ## every test of the package
 	OMP_NUM_THREADS=1 python -m pytest --durations=10 --cov --cov-report=term --cov-fail-under=90
 
-native: $(VENV)/locked  ## the kernels' own tests, under the address and undefined-behaviour sanitizers
+native: $(VENV)/locked  ## the kernels' own tests, CUDA's too, under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/native -G Ninja -DNEURN_BUILD_TESTS=ON -DNEURN_SANITIZE=ON -DNEURN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure
+
+# Every allocation on its own, so that what leaves it is seen.
+sanitize-cuda: $(VENV)/built  ## CUDA kernels on odd sizes under compute-sanitizer; needs a GPU
+	for tool in memcheck racecheck initcheck synccheck; do \
+	  PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
+	    python tests/native/sanitize_cuda.py || exit 1; \
+	done
 
 arm64:  ## the kernels and their test, cross-compiled
 	$(ARM64) csrc/neurn/cpu/kernels.cpp csrc/neurn/dispatch.cpp csrc/neurn/check.cpp csrc/isa.cpp tests/native/test_kernels.cpp
@@ -42,6 +50,9 @@ format: $(VENV)/built
 bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 	python -m pytest bench -q --write-table
 
+bench-cuda: $(VENV)/built  ## those of a GPU
+	python -m bench.cuda --write-table
+
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet -r requirements.lock
@@ -52,8 +63,10 @@ $(VENV)/peers: bench/requirements.lock $(VENV)/locked
 	touch $@
 
 # The build sees the environment's own torch and tools; -e: Python files are used where they stand.
+# Where nvcc is, CUDA kernels for one kind of GPU: all kinds, as in a release, take minutes.
 $(VENV)/built: $(VENV)/locked $(SOURCES)
-	python -m pip install --quiet --no-build-isolation --no-deps -C cmake.define.NEURN_WERROR=ON -e .
+	python -m pip install --quiet --no-build-isolation --no-deps -C cmake.define.NEURN_WERROR=ON \
+	  -C cmake.define.NEURN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES) -e .
 	touch $@
 
 clean:

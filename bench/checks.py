@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 import neurn
-from bench import peers
+from bench import torch_peers
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9, torch.bfloat16: 2e-2}
 
@@ -14,12 +14,12 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9, torch.bfloat16: 2e-2}
 def forward(x: Tensor, k: int) -> None:
     """The first sample is enough: the tests of the package look closer."""
     y = neurn.neurn(x, k)[:1]
-    _close(y, peers.reference(x[:1], k))
+    _close(y, torch_peers.reference(x[:1], k))
 
 
 def backward(x: Tensor, grad: Tensor, dx: Tensor, k: int) -> None:
     sample = x[:1].detach().double().requires_grad_()
-    (expected,) = torch.autograd.grad(peers.reference(sample, k), sample, grad[:1].double())
+    (expected,) = torch.autograd.grad(torch_peers.reference(sample, k), sample, grad[:1].double())
     _close(dx[:1], expected)
 
 

@@ -12,47 +12,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from skimage.filters.thresholding import _mean_std
 from torch import Tensor
 
-Peer = Callable[[Tensor, int], Tensor]
-
-
-def _over_maximum(sigma: Tensor) -> Tensor:
-    return sigma / sigma.amax((1, 2, 3), keepdim=True)
-
-
-def _pad(x: Tensor, k: int) -> Tensor:
-    return F.pad(x, (k // 2,) * 4, mode="reflect")
-
-
-def avg_pool(x: Tensor, k: int) -> Tensor:
-    padded = _pad(x, k)
-    mean = F.avg_pool2d(padded, k, 1)
-    square = F.avg_pool2d(padded * padded, k, 1)
-    return _over_maximum((square - mean * mean).clamp_min(0).sqrt())
-
-
-def shifted_slices(x: Tensor, k: int) -> Tensor:
-    height, width = x.shape[-2:]
-    padded = _pad(x, k)
-    mean = torch.zeros_like(x)
-    square = torch.zeros_like(x)
-    for i in range(k):
-        for j in range(k):
-            shifted = padded[..., i : i + height, j : j + width]
-            mean = mean + shifted
-            square = square + shifted * shifted
-    mean = mean / k**2
-    return _over_maximum((square / k**2 - mean * mean).clamp_min(0).sqrt())
-
-
-def unfold(x: Tensor, k: int) -> Tensor:
-    patches = _pad(x, k).unfold(-2, k, 1).unfold(-2, k, 1)
-    return _over_maximum(patches.std((-2, -1), unbiased=False))
-
+from bench.torch_peers import Peer, avg_pool, shifted_slices, unfold
 
 Plane = NDArray[np.float32]
 
@@ -104,13 +68,3 @@ def find(name: str) -> Peer:
         return EAGER[name]
     torch._dynamo.reset()  # what was compiled for another shape must not turn this one dynamic
     return torch.compile(COMPILED[name], dynamic=False, fullgraph=True)
-
-
-def reference(x: Tensor, k: int) -> Tensor:
-    """What every contestant must compute: float64, rows before columns, so any k is affordable."""
-
-    def mean(values: Tensor) -> Tensor:
-        return F.avg_pool2d(F.avg_pool2d(values, (k, 1), 1), (1, k), 1)
-
-    padded = _pad(x.double(), k)
-    return _over_maximum((mean(padded * padded) - mean(padded) ** 2).clamp_min(0).sqrt())

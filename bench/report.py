@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import platform
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import torch
 
 from bench.align_peers import PEERS as ALIGNERS
+from bench.markdown import replace_between, table
 from bench.measure import CPUS
 from neurn import _native
 
@@ -73,24 +72,16 @@ class Report:
 
     def text(self) -> str:
         parts = [
-            f"### {name}\n\n{_table([row.shown() for row in sorted(rows, key=Row.place)])}"
+            f"### {name}\n\n{table([row.shown() for row in sorted(rows, key=Row.place)])}"
             for name, rows in self.tables.items()
             if rows
         ]
         return "\n\n".join(parts)
 
     def write(self, command: str, path: Path = README) -> None:
-        """Replace what stands between the marks; a killed run leaves the old file whole."""
-        old = path.read_text(encoding="utf-8")
-        head, begin, rest = old.partition(BEGIN)
-        _, end, tail = rest.partition(END)
-        if not (begin and end):
-            raise ValueError(f"{path.name} has lost its marks: {BEGIN} and {END}")
         about = f"{machine(command)}\n- Taken by other processes: {self.disturbance()}"
         body = f"{self.verdict()}.\n\n{about}\n\n{self.text()}"
-        new = path.with_suffix(".tmp")
-        new.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}", encoding="utf-8")
-        new.replace(path)
+        replace_between(path, BEGIN, END, body)
 
 
 def machine(command: str) -> str:
@@ -134,28 +125,3 @@ def _cache(level: int) -> str:
         if (index / "level").read_text().strip() == str(level):
             return (index / "size").read_text().strip()
     return "unknown"
-
-
-def _table(rows: Sequence[dict[str, str]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines: list[Iterable[str]] = [columns, *([row.get(c, "") for c in columns] for row in rows)]
-    texts = [list(line) for line in lines]
-    widths = [max(3, *(len(text[i]) for text in texts)) for i in range(len(columns))]
-    right = [_numeric(text[i] for text in texts[1:]) for i in range(len(columns))]
-
-    def line(cells: Sequence[str]) -> str:
-        parts = (
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(cells, widths, right, strict=True)
-        )
-        return f"| {' | '.join(parts)} |"
-
-    rule = [
-        "-" * (width - 1) + (":" if number else "-")
-        for width, number in zip(widths, right, strict=True)
-    ]
-    return "\n".join([line(texts[0]), line(rule), *map(line, texts[1:])])
-
-
-def _numeric(cells: Iterable[str]) -> bool:
-    return all(re.fullmatch(r"[\d. to]*", cell) for cell in cells)

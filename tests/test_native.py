@@ -149,3 +149,28 @@ def test_backward_refuses_what_forward_did_not_make():
         torch.ops.neurn.backward(x, x, peak, index.int())
     with pytest.raises(RuntimeError, match="index must have positions inside the output"):
         torch.ops.neurn.backward(x, x, peak, index + 32)
+
+
+@pytest.mark.parametrize("name", ["forward_stats", "backward"])
+def test_a_cuda_tensor_has_an_answer_in_every_build(name):
+    # A kernel, or the sentence that says there is none.
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"neurn::{name}", "CUDA")
+
+
+def test_missing_cuda_kernels_are_one_sentence():
+    with pytest.raises(RuntimeError, match="neurn was built without CUDA kernels: move x to"):
+        ops._refuse_cuda(torch.ones(1, 4, 4), 3, "reflect", "image", 0.0)
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm (binutils)")
+@pytest.mark.skipif(not _native.build_info()["cuda"], reason="built without CUDA kernels")
+def test_library_with_cuda_kernels_needs_nothing_that_torch_for_cpus_lacks():
+    listing = subprocess.run(
+        ["nm", "-D", "--undefined-only", _native.ops_library()],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    kinds = {line.split()[-1]: line.split()[-2] for line in listing.splitlines()}
+    assert kinds["aoti_torch_get_current_cuda_stream"] == "w"  # weak: may be missing
+    assert [name for name in kinds if name.startswith("cuda")] == []  # the runtime is inside

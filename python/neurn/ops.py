@@ -88,6 +88,18 @@ _library = torch.library.Library("neurn", "IMPL")
 _library.impl("forward", _forward, "CompositeImplicitAutograd")
 
 
+def _refuse_cuda(*_: Any) -> Any:
+    raise RuntimeError(
+        "neurn was built without CUDA kernels: move x to the CPU, or install neurn again where "
+        "nvcc is"
+    )
+
+
+for _name in ("forward_stats", "backward"):
+    if not torch._C._dispatch_has_kernel_for_dispatch_key(f"neurn::{_name}", "CUDA"):
+        _library.impl(_name, _refuse_cuda, "CUDA")
+
+
 @torch.library.register_fake("neurn::forward_stats")
 def _(
     x: Tensor,

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from .cases import SCOPES, noise, untied
+from .cases import DTYPES, PADDINGS, SCOPES, case_id, noise, smallest_side, untied
 
 op = torch.ops.neurn.forward
+stats = torch.ops.neurn.forward_stats
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is present")
 
@@ -27,6 +28,54 @@ def test_cpu_and_gpu_agree(scope):
         torch.testing.assert_close(b.cpu(), a, rtol=2e-5, atol=1e-5 * a.abs().max().item())
 
 
+# Held by a team of threads, by a block, by a cluster of blocks, by none; several samples a block.
+SHAPES = [(9, 1, 28, 28), (3, 64, 56, 56), (5, 3, 224, 224), (2, 3, 301, 515), (1, 1, 5, 7)]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=case_id)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+def test_every_way_to_hold_a_scope_agrees_with_the_cpu(dtype, shape, layout):
+    x = noise(shape, dtype, seed=3, mean=0.3).contiguous(memory_format=layout)
+    rtol = torch.finfo(dtype).eps * (1 if dtype.itemsize == 2 else 50)
+    for kernel_size, padding in ((3, "reflect"), (5, "zeros"), (7, "valid"), (15, "circular")):
+        if min(shape[-2:]) < smallest_side(kernel_size, padding):
+            continue
+        for scope in SCOPES:
+            y, peak, index = stats(x, kernel_size, padding, scope)
+            there = stats(x.cuda(), kernel_size, padding, scope)
+            torch.testing.assert_close(there[0].cpu(), y, rtol=rtol, atol=rtol)
+            torch.testing.assert_close(there[1].cpu(), peak, rtol=1e-5, atol=0)
+            assert there[0].stride() == y.stride()
+            # The same maximum for both: another may be larger by less than either can tell.
+            grad = noise(y.shape, dtype, seed=4)
+            rest = (kernel_size, padding, scope, 0.0)
+            want = torch.ops.neurn.backward(grad, x, peak, index, *rest)
+            got = torch.ops.neurn.backward(grad.cuda(), x.cuda(), peak.cuda(), index.cuda(), *rest)
+            largest = want.abs().max().item()
+            torch.testing.assert_close(
+                got.cpu(), want, rtol=rtol, atol=max(1e-5, rtol) * largest, msg=f"{rest}"
+            )
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_a_sample_does_not_depend_on_its_batch(padding):
+    x = noise((300, 3, 40, 41), device="cuda")
+    for kernel_size in (3, 9):
+        y = op(x, kernel_size, padding)
+        assert torch.equal(op(x[7:8], kernel_size, padding), y[7:8])
+
+
+def test_forward_needs_no_memory_beyond_its_results():
+    x = noise((64, 3, 224, 224), device="cuda")
+    op(x)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    y = op(x)
+    assert torch.cuda.max_memory_allocated() - before < y.nbytes * 1.02
+
+
 def test_runs_on_the_current_stream():
     x = noise((64, 3, 128, 128), device="cuda")
     grad = torch.ones_like(x)
@@ -43,18 +92,20 @@ def test_runs_on_the_current_stream():
         assert torch.equal(a, b)
 
 
+# 63: windows that shared memory has no room for.
+@pytest.mark.parametrize("kernel_size", [3, 9, 63])
 @pytest.mark.parametrize("scope", SCOPES)
-def test_replays_in_a_graph(scope):
+def test_replays_in_a_graph(scope, kernel_size):
     x = noise((4, 3, 40, 41), device="cuda").requires_grad_()
     grad = torch.ones_like(x)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        torch.autograd.grad(op(x, scope=scope), x, grad)
+        torch.autograd.grad(op(x, kernel_size, scope=scope), x, grad)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        y = op(x, scope=scope)
+        y = op(x, kernel_size, scope=scope)
         (dx,) = torch.autograd.grad(y, x, grad)
     for seed in (1, 2):
         fresh = noise(x.shape, device="cuda", seed=seed)
@@ -62,7 +113,9 @@ def test_replays_in_a_graph(scope):
             x.copy_(fresh)
         graph.replay()
         torch.cuda.synchronize()
-        for a, b in zip((y, dx), both(fresh, grad, scope=scope), strict=True):
+        for a, b in zip(
+            (y, dx), both(fresh, grad, kernel_size=kernel_size, scope=scope), strict=True
+        ):
             assert torch.equal(a, b)
 
 
@@ -88,5 +141,14 @@ def test_repeats_bit_for_bit():
 def test_backward_refuses_tensors_of_two_devices():
     x = noise((1, 1, 8, 8), device="cuda")
     _, peak, index = torch.ops.neurn.forward_stats(x)
-    with pytest.raises(RuntimeError):
-        torch.ops.neurn.backward(torch.ones(1, 1, 8, 8), x, peak, index, 3, "reflect", "image", 0.0)
+    for grad, top in ((torch.ones(1, 1, 8, 8), peak), (torch.ones_like(x), peak.cpu())):
+        with pytest.raises(RuntimeError, match="must have the device of x"):
+            torch.ops.neurn.backward(grad, x, top, index, 3, "reflect", "image", 0.0)
+
+
+def test_a_place_outside_the_output_harms_nothing():
+    x = noise((2, 1, 8, 8), device="cuda")
+    _, peak, index = stats(x)
+    for wrong in (index + 10**12, index - 10**12):
+        dx = torch.ops.neurn.backward(torch.ones_like(x), x, peak, wrong)
+        assert dx.isfinite().all()

@@ -1,0 +1,96 @@
+// What kernels ask of the machine beyond plain C++. The same kernels run on a processor, thread by
+// thread, where tests/native/cuda_emulator.h stands in for it.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#else
+#include "cuda_emulator.h"
+#endif
+
+// NEURN_APART: a path that is seldom taken, kept out of the registers of the others.
+#if defined(__CUDACC__)
+#define NEURN_DEVICE __device__ __forceinline__
+#define NEURN_APART __device__ __noinline__
+#define NEURN_UNROLL _Pragma("unroll")
+#define NEURN_ROLLED _Pragma("unroll 1")
+#else
+#define NEURN_DEVICE inline
+#define NEURN_APART inline
+#define NEURN_UNROLL
+#define NEURN_ROLLED
+#endif
+
+namespace neurn::cuda {
+
+// The most blocks of a cluster on every GPU that has clusters.
+constexpr int max_cluster = 8;
+
+#if defined(__CUDACC__)
+
+NEURN_DEVICE unsigned char* shared_memory() {
+  extern __shared__ __align__(16) unsigned char memory[];
+  return memory;
+}
+
+// Waits for `threads` threads (whole warps) that name the same barrier, 1 .. 15.
+NEURN_DEVICE void named_barrier(int name, int threads) {
+  asm volatile("barrier.sync %0, %1;" ::"r"(name), "r"(threads) : "memory");
+}
+
+template <class V>
+NEURN_DEVICE V shuffle_down(V value, int offset) {
+  return __shfl_down_sync(0xffffffffu, value, offset);
+}
+
+// Copies one element to shared memory, from sm_80 on without waiting for it: that is for
+// copies_done, after which a barrier tells the other threads.
+template <class V>
+NEURN_DEVICE void copy_to_shared(V* to, const V* from) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+               "l"(from), "n"(sizeof(V))
+               : "memory");
+#else
+  *to = *from;
+#endif
+}
+NEURN_DEVICE void copies_done() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// A block's rank in its cluster; what is in another block's shared memory at the address that
+// `own` has here. Before sm_90 a block is alone.
+#if __CUDA_ARCH__ >= 900
+NEURN_DEVICE int cluster_rank() {
+  uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+NEURN_DEVICE void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive;\n\tbarrier.cluster.wait;" ::: "memory");
+}
+NEURN_DEVICE uint64_t read_remote(const uint64_t* own, int rank) {
+  const uint32_t here = static_cast<uint32_t>(__cvta_generic_to_shared(own));
+  uint32_t there;
+  uint64_t value;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
+  asm volatile("ld.shared::cluster.u64 %0, [%1];" : "=l"(value) : "r"(there) : "memory");
+  return value;
+}
+#else
+NEURN_DEVICE int cluster_rank() { return 0; }
+NEURN_DEVICE void cluster_barrier() { __syncthreads(); }
+NEURN_DEVICE uint64_t read_remote(const uint64_t* own, int) { return *own; }
+#endif
+
+#endif
+
+}  // namespace neurn::cuda
