@@ -14,17 +14,6 @@ constexpr int64_t lanes_per_word = 64;
 // Groups of targets that one item of work meets.
 constexpr int64_t groups_per_item = 64;
 
-// Sequences that have tokens, shortest first.
-std::vector<int64_t> by_size(const Sequences& sequences) {
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < sequences.count; ++i) {
-    if (sequences[i].size > 0) out.push_back(i);
-  }
-  std::stable_sort(out.begin(), out.end(),
-                   [&](int64_t i, int64_t j) { return sequences[i].size < sequences[j].size; });
-  return out;
-}
-
 struct Scratch {
   Buffer rows, columns, begun, difference;
   std::vector<int32_t> lane;
@@ -296,6 +285,16 @@ class Pairs {
 };
 
 }  // namespace
+
+std::vector<int64_t> by_size(const Sequences& sequences) {
+  std::vector<int64_t> out;
+  for (int64_t i = 0; i < sequences.count; ++i) {
+    if (sequences[i].size > 0) out.push_back(i);
+  }
+  std::stable_sort(out.begin(), out.end(),
+                   [&](int64_t i, int64_t j) { return sequences[i].size < sequences[j].size; });
+  return out;
+}
 
 double lane_cost(const BitKernels& kernels, const Sequences& a, const Sequences& b,
                  bool symmetric) {

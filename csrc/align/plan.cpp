@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lane_set.h"
+#include "number_set.h"
 #include "strip_set.h"
 
 namespace neurn::align {
@@ -14,11 +15,29 @@ constexpr double lane_pair_time = 1.9;
 constexpr double diagonal_time = 11;
 constexpr double pair_time = 4000;  // of a pair by itself, whatever its size
 
+// Likewise, of a byte in lanes of numbers; more bytes take as many times as long.
+constexpr double number_time = 1.6;
+constexpr double affine_number_time = 3;
+constexpr double number_pair_time = 1.5;  // as many times as long by lists
+
 int64_t longest(const Sequences& sequences) {
   int64_t out = 0;
   for (int64_t i = 0; i < sequences.count; ++i) out = std::max(out, sequences[i].size);
   return out;
 }
+
+// What there is to compute.
+struct Extent {
+  double cells = 0, pairs;
+
+  Extent(const Sequences& a, const Sequences& b, bool symmetric)
+      : pairs(static_cast<double>(a.count) * static_cast<double>(b.count)) {
+    double columns = 0;
+    for (int64_t j = 0; j < b.count; ++j) columns += static_cast<double>(b[j].size);
+    for (int64_t i = 0; i < a.count; ++i) cells += static_cast<double>(a[i].size) * columns;
+    if (symmetric) cells /= 2, pairs /= 2;
+  }
+};
 
 }  // namespace
 
@@ -55,6 +74,37 @@ std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& regi
   return bits;
 }
 
+std::optional<NumberScoring> number_scoring(const Scoring& scoring, const Region& region) {
+  const bool whole_matrix =
+      !region.a_begin && !region.a_end && !region.b_begin && !region.b_end && region.band < 0;
+  constexpr int64_t large = int64_t{1} << 40;
+  if (!whole_matrix || scoring.gap_open < -large || scoring.gap_extend < -large) return {};
+  int64_t most = std::max(scoring.match, scoring.mismatch);
+  int64_t least = std::min(scoring.match, scoring.mismatch);
+  if (scoring.table != nullptr) {
+    const int64_t size = scoring.symbols * scoring.symbols;
+    if (size == 0) return {};
+    const auto [low, high] = std::minmax_element(scoring.table, scoring.table + size);
+    least = *low, most = *high;
+  }
+  if (least < -large || most > large) return {};
+  NumberScoring out{};
+  out.affine = scoring.gap_open != 0;
+  out.open = scoring.gap_open;
+  out.shift = -2 * scoring.gap_extend;
+  out.least = 2 * out.open;
+  out.equal = std::max(scoring.match + out.shift, out.least);
+  out.unequal = std::max(scoring.mismatch + out.shift, out.least);
+  // The bounds that cpu/numbers.h proves.
+  const int64_t difference = std::max<int64_t>(most + out.shift, 0);
+  const int64_t range = out.affine ? difference - 3 * out.open : difference;
+  for (out.bytes = 1; out.bytes <= 4; out.bytes *= 2) {
+    const int64_t values = int64_t{1} << (8 * out.bytes);
+    if (range <= (out.affine ? values / 2 : values - 1)) return out;
+  }
+  return {};
+}
+
 Token largest_token(Sequence a) {
   Token out = 0;
   for (int64_t i = 0; i < a.size; ++i) out = std::max(out, a.data[i]);
@@ -79,11 +129,7 @@ SetKernel set_kernel(const BitKernels& kernels, const Sequences& a, const Sequen
                      bool symmetric) {
   const int64_t most = std::max(longest(a), longest(b));
   if (most > longest_in_strips) return SetKernel::one_by_one;
-  double columns = 0, cells = 0;
-  for (int64_t j = 0; j < b.count; ++j) columns += static_cast<double>(b[j].size);
-  for (int64_t i = 0; i < a.count; ++i) cells += static_cast<double>(a[i].size) * columns;
-  double pairs = static_cast<double>(a.count) * static_cast<double>(b.count);
-  if (symmetric) cells /= 2, pairs /= 2;
+  const auto [cells, pairs] = Extent(a, b, symmetric);
   double best = cells * diagonal_time + pairs * pair_time;
   SetKernel chosen = SetKernel::one_by_one;
   const auto consider = [&](SetKernel kernel, double time) {
@@ -97,6 +143,25 @@ SetKernel set_kernel(const BitKernels& kernels, const Sequences& a, const Sequen
     if (pairs >= 4 * lanes && !symmetric) {
       consider(SetKernel::lane_pairs, cells * lane_pair_time);
     }
+  }
+  return chosen;
+}
+
+SetKernel number_set_kernel(const NumberKernels& kernels, const NumberScoring& numbers,
+                            const Scoring& scoring, const Sequences& a, const Sequences& b,
+                            bool symmetric) {
+  if (std::max(longest(a), longest(b)) > longest_in_lanes) return SetKernel::one_by_one;
+  const Extent all(a, b, symmetric);
+  const double time = numbers.bytes * (numbers.affine ? affine_number_time : number_time);
+  double best = all.cells * diagonal_time + all.pairs * pair_time;
+  SetKernel chosen = SetKernel::one_by_one;
+  const auto consider = [&](SetKernel kernel, double cells) {
+    if (cells * time < best) best = cells * time, chosen = kernel;
+  };
+  consider(SetKernel::lanes, number_cost(kernels, numbers, scoring, a, b, symmetric));
+  const double lanes = double(kernels.vector_bytes) / numbers.bytes;
+  if (scoring.table == nullptr && all.pairs >= 4 * lanes) {
+    consider(SetKernel::lane_pairs, all.cells * number_pair_time);
   }
   return chosen;
 }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bit_kernels.h"
+#include "number_kernels.h"
 #include "problem.h"
 
 namespace neurn::align {
@@ -16,6 +17,10 @@ Scoring simplified(const Scoring& scoring);
 std::optional<BitScoring> bit_scoring(const Scoring& scoring, const Region& region,
                                       Token largest_token);
 
+// How lanes of numbers hold the problem, where they can: scores of up to 2^31, no free ends, no
+// band.
+std::optional<NumberScoring> number_scoring(const Scoring& scoring, const Region& region);
+
 Token largest_token(Sequence a);
 Token largest_token(const Sequences& sequences);
 
@@ -27,6 +32,12 @@ enum class SetKernel { lanes, strips, lane_pairs, one_by_one };
 // The fastest for all pairs of a with b.
 SetKernel set_kernel(const BitKernels& kernels, const Sequences& a, const Sequences& b,
                      bool symmetric);
+
+// The fastest for all pairs of a with b, where bit planes do not serve: lanes, lane_pairs or
+// one_by_one.
+SetKernel number_set_kernel(const NumberKernels& kernels, const NumberScoring& numbers,
+                            const Scoring& scoring, const Sequences& a, const Sequences& b,
+                            bool symmetric);
 
 // Longest sequence that lanes take, and that sets of strips take: others go one by one.
 inline constexpr int64_t longest_in_lanes = 4096;
