@@ -214,12 +214,14 @@ struct Group {
   Bytes tokens;
 };
 
+// Where some lanes stay empty, they are those beside the shortest.
 std::vector<Group> groups_of(const Sequences& targets, const std::vector<int64_t>& rank,
                              int64_t lanes) {
   std::vector<Group> out;
   const int64_t count = static_cast<int64_t>(rank.size());
-  for (int64_t begin = 0; begin < count; begin += lanes) {
-    const int64_t end = std::min(begin + lanes, count);
+  for (int64_t begin = 0, end; begin < count; begin = end) {
+    const int64_t part = (count - begin) % lanes;
+    end = begin + (part == 0 ? lanes : part);
     out.push_back({begin, end, targets[rank[static_cast<size_t>(end - 1)]].size, {}});
   }
   return out;

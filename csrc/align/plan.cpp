@@ -15,10 +15,13 @@ constexpr double lane_pair_time = 1.9;
 constexpr double diagonal_time = 11;
 constexpr double pair_time = 4000;  // of a pair by itself, whatever its size
 
-// Likewise, of a byte in lanes of numbers; more bytes take as many times as long.
-constexpr double number_time = 1.6;
-constexpr double affine_number_time = 3;
-constexpr double number_pair_time = 1.5;  // as many times as long by lists
+// Likewise, of affine gaps and of tables as many times as long.
+constexpr double affine_diagonal_time = 16;
+constexpr double diagonal_table_times = 1.7;
+// A byte of lanes of numbers; in lists of pairs they have to be packed.
+constexpr double number_time = 0.7;
+constexpr double affine_number_time = 1.2;
+constexpr double packing_times = 0.7;
 
 int64_t longest(const Sequences& sequences) {
   int64_t out = 0;
@@ -152,16 +155,21 @@ SetKernel number_set_kernel(const NumberKernels& kernels, const NumberScoring& n
                             bool symmetric) {
   if (std::max(longest(a), longest(b)) > longest_in_lanes) return SetKernel::one_by_one;
   const Extent all(a, b, symmetric);
-  const double time = numbers.bytes * (numbers.affine ? affine_number_time : number_time);
-  double best = all.cells * diagonal_time + all.pairs * pair_time;
+  // The baseline of x86 has no maximum of such numbers.
+  const bool slow = kernels.vector_bytes == 16 && numbers.bytes == 4;
+  const double time =
+      numbers.bytes * (numbers.affine ? affine_number_time : number_time) * (slow ? 3 : 1);
+  double best = all.cells * (numbers.affine ? affine_diagonal_time : diagonal_time);
+  if (scoring.table != nullptr) best *= diagonal_table_times;
+  best += all.pairs * pair_time;
   SetKernel chosen = SetKernel::one_by_one;
   const auto consider = [&](SetKernel kernel, double cells) {
     if (cells * time < best) best = cells * time, chosen = kernel;
   };
   consider(SetKernel::lanes, number_cost(kernels, numbers, scoring, a, b, symmetric));
-  const double lanes = double(kernels.vector_bytes) / numbers.bytes;
+  const double lanes = static_cast<double>(kernels.vector_bytes) / numbers.bytes;
   if (scoring.table == nullptr && all.pairs >= 4 * lanes) {
-    consider(SetKernel::lane_pairs, all.cells * number_pair_time);
+    consider(SetKernel::lane_pairs, all.cells * (1 + packing_times / numbers.bytes));
   }
   return chosen;
 }
