@@ -133,42 +133,39 @@ struct Share {
 // Pairs that are sorted and scored at a time, so that lists of them stay small.
 constexpr int64_t listed_pairs = int64_t{1} << 18;
 
-// Kernels that take lists of pairs, on bit planes or in numbers.
+// Scores lists of pairs by lanes.
 class PairLanes {
  public:
-  PairLanes(const Scoring& scoring, const Region& region, Token largest_token)
-      : scoring_(simplified(scoring)), bits_(bit_scoring(scoring_, region, largest_token)) {
-    if (!bits_) numbers_ = number_scoring(scoring_, region);
-  }
+  PairLanes(const SetScoring& held, SetKernel kernel) : held_(held), kernel_(kernel) {}
 
-  const Scoring& scoring() const { return scoring_; }
-  const std::optional<BitScoring>& bits() const { return bits_; }
-  const std::optional<NumberScoring>& numbers() const { return numbers_; }
-  bool any() const { return bits_ || numbers_; }
+  bool any() const { return kernel_ != SetKernel::one_by_one; }
   // Pairs that share their first sequence from which on lanes pay; 0: they need share none.
   int64_t least_shared() const {
-    if (bits_ || scoring_.table == nullptr) return 0;
-    return std::max(number_kernels().vector_bytes / numbers_->bytes / 4, 2);
+    if (kernel_ != SetKernel::number_pairs || held_.scoring.table == nullptr) return 0;
+    return std::max(number_kernels().vector_bytes / held_.numbers->bytes / 4, 2);
   }
 
   bool score(const Sequences& sequences, const int64_t* pairs, const int64_t* chosen, int64_t count,
              int64_t* out, const Parallel& parallel) const {
-    return bits_ ? lane_pair_scores(bit_kernels(), *bits_, scoring_.gap_extend, sequences, pairs,
-                                    chosen, count, out, parallel)
-                 : number_pair_scores(number_kernels(), *numbers_, scoring_, sequences, pairs,
-                                      chosen, count, out, parallel);
+    if (kernel_ == SetKernel::lane_pairs) {
+      return lane_pair_scores(bit_kernels(), *held_.bits, held_.scoring.gap_extend, sequences,
+                              pairs, chosen, count, out, parallel);
+    }
+    return number_pair_scores(number_kernels(), *held_.numbers, held_.scoring, sequences, pairs,
+                              chosen, count, out, parallel);
   }
 
  private:
-  const Scoring scoring_;
-  const std::optional<BitScoring> bits_;
-  std::optional<NumberScoring> numbers_;
+  const SetScoring& held_;
+  const SetKernel kernel_;
 };
 
 // cross_scores by lists of pairs.
-bool listed_cross_scores(const PairLanes& lanes, const Sequences& a, const Sequences& b,
-                         bool symmetric, int64_t* out, int64_t stride, const Parallel& parallel) {
-  const Scoring& scoring = lanes.scoring();
+bool listed_cross_scores(const SetScoring& held, SetKernel kernel, const Sequences& a,
+                         const Sequences& b, bool symmetric, int64_t* out, int64_t stride,
+                         const Parallel& parallel) {
+  const PairLanes lanes(held, kernel);
+  const Scoring& scoring = held.scoring;
   write_gaps_only(scoring.gap_extend, a, b, symmetric, out, stride, scoring.gap_open);
   // Both sets as one, b behind a.
   std::vector<Token> tokens(a.tokens + a.offsets[0], a.tokens + a.offsets[a.count]);
@@ -264,30 +261,22 @@ int64_t align(Sequence a, Sequence b, const Scoring& scoring, const Region& regi
 bool cross_scores(const Sequences& a, const Sequences& b, bool symmetric, const Scoring& scoring,
                   const Region& region, int64_t* out, int64_t stride, const Parallel& parallel) {
   const Bounds bounds(scoring);
-  const PairLanes lanes(scoring, region, std::max(largest_token(a), largest_token(b)));
-  if (const auto& bits = lanes.bits()) {
-    const int64_t gap = scoring.gap_extend;
-    switch (set_kernel(bit_kernels(), a, b, symmetric)) {
-      case SetKernel::lanes:
-        return lane_scores(bit_kernels(), *bits, gap, a, b, symmetric, out, stride, parallel);
-      case SetKernel::strips:
-        return strip_scores(bit_kernels(), *bits, gap, a, b, symmetric, out, stride, parallel);
-      case SetKernel::lane_pairs:
-        return listed_cross_scores(lanes, a, b, symmetric, out, stride, parallel);
-      case SetKernel::one_by_one:
-        break;
-    }
-  } else if (const auto& numbers = lanes.numbers()) {
-    const NumberKernels& kernels = number_kernels();
-    switch (number_set_kernel(kernels, *numbers, lanes.scoring(), a, b, symmetric)) {
-      case SetKernel::lanes:
-        return number_scores(kernels, *numbers, lanes.scoring(), a, b, symmetric, out, stride,
-                             parallel);
-      case SetKernel::lane_pairs:
-        return listed_cross_scores(lanes, a, b, symmetric, out, stride, parallel);
-      default:
-        break;
-    }
+  const SetScoring held(scoring, region, std::max(largest_token(a), largest_token(b)));
+  const SetKernel kernel = set_kernel(bit_kernels(), number_kernels(), held, a, b, symmetric);
+  const int64_t gap = scoring.gap_extend;
+  switch (kernel) {
+    case SetKernel::lanes:
+      return lane_scores(bit_kernels(), *held.bits, gap, a, b, symmetric, out, stride, parallel);
+    case SetKernel::strips:
+      return strip_scores(bit_kernels(), *held.bits, gap, a, b, symmetric, out, stride, parallel);
+    case SetKernel::number_lanes:
+      return number_scores(number_kernels(), *held.numbers, held.scoring, a, b, symmetric, out,
+                           stride, parallel);
+    case SetKernel::lane_pairs:
+    case SetKernel::number_pairs:
+      return listed_cross_scores(held, kernel, a, b, symmetric, out, stride, parallel);
+    case SetKernel::one_by_one:
+      break;
   }
   std::vector<Item> items;
   for (int64_t i = 0; i < a.count; ++i) {
@@ -311,7 +300,8 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
   const Bounds bounds(scoring);
   const auto a = [&](int64_t p) { return sequences[pairs[2 * p]]; };
   const auto b = [&](int64_t p) { return sequences[pairs[2 * p + 1]]; };
-  const PairLanes lanes(scoring, region, largest_token(sequences));
+  const SetScoring held(scoring, region, largest_token(sequences));
+  const PairLanes lanes(held, list_kernel(bit_kernels(), held));
   // Pairs for lanes, and the others.
   std::vector<int64_t> listed, single;
   for (int64_t p = 0; p < count; ++p) {
@@ -320,9 +310,8 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
                           std::max(a(p).size, b(p).size) <= longest_in_lanes;
     (in_lanes ? listed : single).push_back(p);
   }
-  const int64_t least_shared = lanes.any() ? lanes.least_shared() : 0;
-  if (least_shared > 0) {
-    share_first(sequences, pairs, least_shared, listed, single);
+  if (lanes.least_shared() > 0) {
+    share_first(sequences, pairs, lanes.least_shared(), listed, single);
   } else if (int64_t(listed.size()) < least_in_lanes) {
     single.insert(single.end(), listed.begin(), listed.end());
     listed.clear();

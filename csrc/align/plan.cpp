@@ -9,19 +9,31 @@
 namespace neurn::align {
 namespace {
 
-// Cells in the time of one cell of lanes, measured (bench/README.md).
-constexpr double strip_time = 1.5;
-constexpr double lane_pair_time = 1.9;
+// Times of a cell, measured (bench/README.md); 1: of three bit planes in 512 lanes.
+constexpr double strip_time = 1.5;      // where a cell of lanes has 1
+constexpr double lane_pair_time = 1.9;  // likewise
 constexpr double diagonal_time = 11;
-constexpr double pair_time = 4000;  // of a pair by itself, whatever its size
-
-// Likewise, of affine gaps and of tables as many times as long.
 constexpr double affine_diagonal_time = 16;
 constexpr double diagonal_table_times = 1.7;
-// A byte of lanes of numbers; in lists of pairs they have to be packed.
+constexpr double pair_time = 4000;  // of a pair by itself, whatever its size
+// Of a byte in lanes of numbers.
 constexpr double number_time = 0.7;
 constexpr double affine_number_time = 1.2;
-constexpr double packing_times = 0.7;
+
+// Of a cell of lanes. Without operations of three operands planes cost more.
+double bit_time(const BitKernels& kernels, const BitScoring& bits) {
+  constexpr double with[] = {0.4, 0.6, 0.75, 0.95}, without[] = {0.35, 0.7, 1.1, 1.7};
+  return (kernels.words == 8 ? with : without)[bits.planes - 1];
+}
+
+double cell_time(const NumberKernels& kernels, const NumberScoring& numbers) {
+  // The baseline of x86 has no maximum of such numbers.
+  const bool slow = kernels.vector_bytes == 16 && numbers.bytes == 4;
+  return numbers.bytes * (numbers.affine ? affine_number_time : number_time) * (slow ? 3 : 1);
+}
+
+// As many times as long: pairs of a list have to be packed.
+double list_times(const NumberScoring& numbers) { return 1 + 0.7 / numbers.bytes; }
 
 int64_t longest(const Sequences& sequences) {
   int64_t out = 0;
@@ -128,50 +140,56 @@ bool strips_pay(const BitKernels& kernels, Sequence a, Sequence b) {
   return work * strip_time < cells * diagonal_time;
 }
 
-SetKernel set_kernel(const BitKernels& kernels, const Sequences& a, const Sequences& b,
+SetScoring::SetScoring(const Scoring& given, const Region& region, Token largest_token)
+    : scoring(simplified(given)),
+      bits(bit_scoring(scoring, region, largest_token)),
+      numbers(number_scoring(scoring, region)) {}
+
+SetKernel set_kernel(const BitKernels& bit_kernels, const NumberKernels& number_kernels,
+                     const SetScoring& held, const Sequences& a, const Sequences& b,
                      bool symmetric) {
   const int64_t most = std::max(longest(a), longest(b));
-  if (most > longest_in_strips) return SetKernel::one_by_one;
-  const auto [cells, pairs] = Extent(a, b, symmetric);
-  double best = cells * diagonal_time + pairs * pair_time;
+  if (most > longest_in_strips || (!held.bits && !held.numbers)) return SetKernel::one_by_one;
+  const Extent all(a, b, symmetric);
+  const bool affine = held.scoring.gap_open != 0, table = held.scoring.table != nullptr;
   SetKernel chosen = SetKernel::one_by_one;
+  double best = all.cells * (affine ? affine_diagonal_time : diagonal_time) *
+                    (table ? diagonal_table_times : 1) +
+                all.pairs * pair_time;
   const auto consider = [&](SetKernel kernel, double time) {
     if (time < best) best = time, chosen = kernel;
   };
-  consider(SetKernel::strips, strip_cost(kernels, a, b, symmetric) * strip_time);
-  if (most <= longest_in_lanes) {
-    consider(SetKernel::lanes, lane_cost(kernels, a, b, symmetric));
-    // Lanes are full where there are pairs enough; lengths differ more in few.
-    const double lanes = 64.0 * kernels.words;
-    if (pairs >= 4 * lanes && !symmetric) {
-      consider(SetKernel::lane_pairs, cells * lane_pair_time);
+  if (held.bits) {
+    const double time = bit_time(bit_kernels, *held.bits);
+    consider(SetKernel::strips, strip_cost(bit_kernels, a, b, symmetric) * strip_time * time);
+    if (most <= longest_in_lanes) {
+      consider(SetKernel::lanes, lane_cost(bit_kernels, a, b, symmetric) * time);
+      // Lanes are full where there are pairs enough; lengths differ more in few.
+      const double lanes = 64.0 * bit_kernels.words;
+      if (all.pairs >= 4 * lanes) {
+        consider(SetKernel::lane_pairs, all.cells * lane_pair_time * time);
+      }
+    }
+  }
+  if (held.numbers && most <= longest_in_lanes) {
+    const double time = cell_time(number_kernels, *held.numbers);
+    consider(SetKernel::number_lanes,
+             number_cost(number_kernels, *held.numbers, held.scoring, a, b, symmetric) * time);
+    const double lanes = static_cast<double>(number_kernels.vector_bytes) / held.numbers->bytes;
+    if (!table && all.pairs >= 4 * lanes) {
+      consider(SetKernel::number_pairs, all.cells * list_times(*held.numbers) * time);
     }
   }
   return chosen;
 }
 
-SetKernel number_set_kernel(const NumberKernels& kernels, const NumberScoring& numbers,
-                            const Scoring& scoring, const Sequences& a, const Sequences& b,
-                            bool symmetric) {
-  if (std::max(longest(a), longest(b)) > longest_in_lanes) return SetKernel::one_by_one;
-  const Extent all(a, b, symmetric);
-  // The baseline of x86 has no maximum of such numbers.
-  const bool slow = kernels.vector_bytes == 16 && numbers.bytes == 4;
-  const double time =
-      numbers.bytes * (numbers.affine ? affine_number_time : number_time) * (slow ? 3 : 1);
-  double best = all.cells * (numbers.affine ? affine_diagonal_time : diagonal_time);
-  if (scoring.table != nullptr) best *= diagonal_table_times;
-  best += all.pairs * pair_time;
-  SetKernel chosen = SetKernel::one_by_one;
-  const auto consider = [&](SetKernel kernel, double cells) {
-    if (cells * time < best) best = cells * time, chosen = kernel;
-  };
-  consider(SetKernel::lanes, number_cost(kernels, numbers, scoring, a, b, symmetric));
-  const double lanes = static_cast<double>(kernels.vector_bytes) / numbers.bytes;
-  if (scoring.table == nullptr && all.pairs >= 4 * lanes) {
-    consider(SetKernel::lane_pairs, all.cells * (1 + packing_times / numbers.bytes));
-  }
-  return chosen;
+SetKernel list_kernel(const BitKernels& kernels, const SetScoring& held) {
+  if (!held.numbers && !held.bits) return SetKernel::one_by_one;
+  if (!held.bits) return SetKernel::number_pairs;
+  if (!held.numbers) return SetKernel::lane_pairs;
+  const double numbers = number_time * held.numbers->bytes * list_times(*held.numbers);
+  return lane_pair_time * bit_time(kernels, *held.bits) < numbers ? SetKernel::lane_pairs
+                                                                  : SetKernel::number_pairs;
 }
 
 }  // namespace neurn::align
