@@ -41,9 +41,21 @@ struct NumberCall {
   int64_t* sum;
 };
 
+// out[i] = row[tokens[i]], numbers of `bytes` bytes, tokens below symbols: of one byte up to 256.
+struct LookUpCall {
+  int bytes;
+  int64_t symbols;
+  const void* row;
+  const void* tokens;
+  int64_t count;  // a multiple of vector_bytes / bytes
+  void* out;
+};
+
 struct NumberKernels {
   int vector_bytes;
+  int64_t quick_symbols;  // up to so many, bytes are looked up in no time
   void (*run)(const NumberCall&);
+  void (*look_up)(const LookUpCall&);
 };
 
 // Longest row for which sums are exact.

@@ -18,7 +18,7 @@ constexpr int64_t items_per_thread = 16;
 // Of a thread's looked-up scores: more is in no core's cache.
 constexpr int64_t profile_bytes = int64_t{1} << 24;
 // Cells in the time of looking one score up.
-constexpr double look_up_time = 12;
+constexpr double look_up_time = 12, quick_look_up_time = 1;
 
 // Memory that is not cleared before use, grows when asked and begins where vectors should.
 class Bytes {
@@ -80,9 +80,10 @@ void pack(int64_t lanes, int64_t count, int64_t positions, const Of& of, const F
 // kept while they fit.
 class Profile {
  public:
-  void reset(const NumberScoring& numbers, const Scoring& scoring, int64_t symbols,
-             const Token* columns, int64_t count) {
-    numbers_ = numbers, scoring_ = scoring, symbols_ = symbols;
+  // columns: of one byte up to 256 symbols.
+  void reset(const NumberKernels& kernels, const NumberScoring& numbers, const Scoring& scoring,
+             int64_t symbols, const void* columns, int64_t count) {
+    kernels_ = &kernels, numbers_ = numbers, scoring_ = scoring, symbols_ = symbols;
     columns_ = columns, count_ = count;
     const int64_t each = count * numbers.bytes;
     most_ = std::clamp<int64_t>(profile_bytes / each, 1, symbols);
@@ -122,13 +123,14 @@ class Profile {
       row[symbol] = static_cast<T>(numbers_.equal);
     }
     T* out = scores_[slot_[symbol]].get<T>(count_);
-    for (int64_t i = 0; i < count_; ++i) out[i] = row[columns_[i]];
+    kernels_->look_up({numbers_.bytes, symbols_, row, columns_, count_, out});
   }
 
+  const NumberKernels* kernels_ = nullptr;
   NumberScoring numbers_{};
   Scoring scoring_{};
   int64_t symbols_ = 0;
-  const Token* columns_ = nullptr;
+  const void* columns_ = nullptr;
   int64_t count_ = 0, most_ = 0;
   std::vector<int32_t> slot_;
   std::vector<Token> used_;
@@ -161,6 +163,8 @@ class Lanes {
   bool compares() const {
     return scoring_.table == nullptr && (numbers_.bytes > 1 || symbols_ <= 256);
   }
+  // Bytes of a token in the columns.
+  int column_bytes() const { return compares() ? numbers_.bytes : symbols_ <= 256 ? 1 : 2; }
   NumberCall call(int64_t columns, Scratch& scratch) const {
     NumberCall out{};
     out.scoring = numbers_;
@@ -286,14 +290,13 @@ class Cross : Lanes {
 
   void pack_group(int64_t i) {
     Group& group = groups_[static_cast<size_t>(i)];
-    const auto pack_as = [&](auto zero) {
+    with_type(column_bytes(), [&](auto zero) {
       using T = decltype(zero);
       pack<T>(
           lanes_, group.end - group.begin, group.columns,
           [&](int64_t l) { return target(group.begin + l); }, [](int64_t) { return 0; },
           group.tokens.get<T>(group.columns * lanes_));
-    };
-    compares() ? with_type(numbers_.bytes, pack_as) : pack_as(Token{});
+    });
   }
 
   void sweep(int64_t i) {
@@ -301,10 +304,11 @@ class Cross : Lanes {
     Group& group = groups_[item.group];
     std::unique_ptr<Scratch> scratch = pool_.take();
     NumberCall call = this->call(group.columns, *scratch);
-    const Token* tokens = group.tokens.get<Token>(0);
+    const void* tokens = group.tokens.get<std::byte>(0);
     call.columns = tokens;
     if (!compares() && scratch->profiled != tokens) {
-      scratch->profile.reset(numbers_, scoring_, symbols_, tokens, group.columns * lanes_);
+      scratch->profile.reset(kernels_, numbers_, scoring_, symbols_, tokens,
+                             group.columns * lanes_);
       scratch->profiled = tokens;
     }
     scratch->lane.resize(static_cast<size_t>(lanes_));
@@ -439,11 +443,14 @@ class Pairs : Lanes {
     call.sum = scratch->sum.data();
     call.count = count;
     if (shares_query()) {
-      Token* tokens = scratch->columns.get<Token>(columns * lanes_);
-      pack<Token>(
-          lanes_, count, columns, [&](int64_t l) { return jobs[l].b; }, [](int64_t) { return 0; },
-          tokens);
-      scratch->profile.reset(numbers_, scoring_, symbols_, tokens, columns * lanes_);
+      void* tokens = scratch->columns.get<Token>(columns * lanes_);
+      with_type(column_bytes(), [&](auto zero) {
+        using T = decltype(zero);
+        pack<T>(
+            lanes_, count, columns, [&](int64_t l) { return jobs[l].b; }, [](int64_t) { return 0; },
+            static_cast<T*>(tokens));
+      });
+      scratch->profile.reset(kernels_, numbers_, scoring_, symbols_, tokens, columns * lanes_);
       run_profile(jobs[0].a, call, *scratch);
     } else {
       with_type(numbers_.bytes,
@@ -498,11 +505,13 @@ double number_cost(const NumberKernels& kernels, const NumberScoring& numbers,
   const std::vector<int64_t> queries = by_size(a);
   std::vector<double> rows{0};
   for (const int64_t q : queries) rows.push_back(rows.back() + static_cast<double>(a[q].size));
+  const bool quick = numbers.bytes == 1 && symbols <= kernels.quick_symbols;
+  const double each = quick ? quick_look_up_time : look_up_time;
   double cells = 0;
   for (const Group& group : groups_of(b, symmetric ? queries : by_size(b), lanes.lanes())) {
     const double met = rows[symmetric ? static_cast<size_t>(group.end) : queries.size()];
     const double looked_up = lanes.compares() ? 0 : std::min(static_cast<double>(symbols), met);
-    cells += static_cast<double>(group.columns) * (met + looked_up * look_up_time);
+    cells += static_cast<double>(group.columns) * (met + looked_up * each);
   }
   return cells * static_cast<double>(lanes.lanes());
 }

@@ -1,6 +1,7 @@
 // Compiled once per instruction set (NEURN_ISA, NEURN_VECTOR_BYTES).
 #include "../number_kernels.h"
 
+#include "look_up.h"
 #include "numbers.h"
 
 namespace neurn::align::NEURN_ISA {
@@ -32,6 +33,6 @@ void run(const NumberCall& call) {
 }  // namespace
 
 extern const NumberKernels number_table;
-const NumberKernels number_table{NEURN_VECTOR_BYTES, run};
+const NumberKernels number_table{NEURN_VECTOR_BYTES, quick_symbols, run, look_up};
 
 }  // namespace neurn::align::NEURN_ISA
