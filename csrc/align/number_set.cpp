@@ -163,8 +163,20 @@ class Lanes {
   bool compares() const {
     return scoring_.table == nullptr && (numbers_.bytes > 1 || symbols_ <= 256);
   }
+  // Whether looking two scores up once for all queries is faster than comparing tokens.
+  bool profile_pays(double rows, int64_t columns) const {
+    constexpr int64_t cached = int64_t{1} << 21;
+    return look_ups() * 4 < rows && symbols_ * columns * kernels_.vector_bytes <= cached;
+  }
+  // Looking up the scores of all symbols, in rows.
+  double look_ups() const {
+    const bool quick = numbers_.bytes == 1 && symbols_ <= kernels_.quick_symbols;
+    return static_cast<double>(symbols_) * (quick ? quick_look_up_time : look_up_time);
+  }
   // Bytes of a token in the columns.
-  int column_bytes() const { return compares() ? numbers_.bytes : symbols_ <= 256 ? 1 : 2; }
+  int column_bytes(bool compared) const {
+    return compared ? numbers_.bytes : symbols_ <= 256 ? 1 : 2;
+  }
   NumberCall call(int64_t columns, Scratch& scratch) const {
     NumberCall out{};
     out.scoring = numbers_;
@@ -244,7 +256,12 @@ class Cross : Lanes {
         stride_(stride),
         queries_(by_size(a)),
         targets_(symmetric ? queries_ : by_size(b)),
-        groups_(groups_of(b, targets_, lanes_)) {}
+        groups_(groups_of(b, targets_, lanes_)) {
+    double rows = 0;
+    for (const int64_t i : queries_) rows += static_cast<double>(a[i].size);
+    const int64_t longest = targets_.empty() ? 0 : b[targets_.back()].size;
+    compared_ = compares() && !profile_pays(symmetric ? rows / 2 : rows, longest);
+  }
 
   bool run(const Parallel& parallel) {
     write_gaps_only(scoring_.gap_extend, a_, b_, symmetric_, out_, stride_, numbers_.open);
@@ -290,7 +307,7 @@ class Cross : Lanes {
 
   void pack_group(int64_t i) {
     Group& group = groups_[static_cast<size_t>(i)];
-    with_type(column_bytes(), [&](auto zero) {
+    with_type(column_bytes(compared_), [&](auto zero) {
       using T = decltype(zero);
       pack<T>(
           lanes_, group.end - group.begin, group.columns,
@@ -306,7 +323,7 @@ class Cross : Lanes {
     NumberCall call = this->call(group.columns, *scratch);
     const void* tokens = group.tokens.get<std::byte>(0);
     call.columns = tokens;
-    if (!compares() && scratch->profiled != tokens) {
+    if (!compared_ && scratch->profiled != tokens) {
       scratch->profile.reset(kernels_, numbers_, scoring_, symbols_, tokens,
                              group.columns * lanes_);
       scratch->profiled = tokens;
@@ -333,7 +350,7 @@ class Cross : Lanes {
   // The call's lanes hold targets from rank `first` on.
   void meet(int64_t q, int64_t first, NumberCall& call, Scratch& scratch) {
     const Sequence of = query(q);
-    if (compares()) {
+    if (compared_) {
       with_type(numbers_.bytes, [&](auto zero) {
         using T = decltype(zero);
         T* rows = scratch.rows.get<T>(of.size * lanes_);
@@ -366,6 +383,7 @@ class Cross : Lanes {
   const std::vector<int64_t> queries_, targets_;
   std::vector<Group> groups_;
   std::vector<Item> items_;
+  bool compared_;
   ScratchPool<Scratch> pool_;
 };
 
@@ -444,7 +462,7 @@ class Pairs : Lanes {
     call.count = count;
     if (shares_query()) {
       void* tokens = scratch->columns.get<Token>(columns * lanes_);
-      with_type(column_bytes(), [&](auto zero) {
+      with_type(column_bytes(false), [&](auto zero) {
         using T = decltype(zero);
         pack<T>(
             lanes_, count, columns, [&](int64_t l) { return jobs[l].b; }, [](int64_t) { return 0; },
@@ -505,13 +523,11 @@ double number_cost(const NumberKernels& kernels, const NumberScoring& numbers,
   const std::vector<int64_t> queries = by_size(a);
   std::vector<double> rows{0};
   for (const int64_t q : queries) rows.push_back(rows.back() + static_cast<double>(a[q].size));
-  const bool quick = numbers.bytes == 1 && symbols <= kernels.quick_symbols;
-  const double each = quick ? quick_look_up_time : look_up_time;
   double cells = 0;
   for (const Group& group : groups_of(b, symmetric ? queries : by_size(b), lanes.lanes())) {
     const double met = rows[symmetric ? static_cast<size_t>(group.end) : queries.size()];
-    const double looked_up = lanes.compares() ? 0 : std::min(static_cast<double>(symbols), met);
-    cells += static_cast<double>(group.columns) * (met + looked_up * each);
+    const double looked_up = lanes.compares() ? 0 : lanes.look_ups();
+    cells += static_cast<double>(group.columns) * (met + looked_up);
   }
   return cells * static_cast<double>(lanes.lanes());
 }

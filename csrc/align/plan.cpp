@@ -22,9 +22,9 @@ constexpr double affine_number_time = 1.2;
 
 // Of a cell of lanes. Without operations of three operands planes cost more.
 double bit_time(const BitKernels& kernels, const BitScoring& bits) {
-  constexpr double with[] = {0.27, 0.39, 0.54, 0.68}, without[] = {0.25, 0.5, 0.9, 1.25};
+  constexpr double with[] = {0.27, 0.39, 0.54, 0.68}, without[] = {0.36, 0.77, 1.33, 1.84};
   const bool published = bits.equal == 5 && bits.unequal == 2;  // in a kernel of their own
-  if (published) return kernels.words == 8 ? 0.46 : 0.6;
+  if (published) return kernels.words == 8 ? 0.46 : 0.92;
   return (kernels.words == 8 ? with : without)[bits.planes - 1];
 }
 
@@ -35,7 +35,7 @@ double cell_time(const NumberKernels& kernels, const NumberScoring& numbers) {
 }
 
 // As many times as long: pairs of a list have to be packed.
-double list_times(const NumberScoring& numbers) { return 1 + 0.7 / numbers.bytes; }
+double list_times(const NumberScoring& numbers) { return 1 + 1.1 / numbers.bytes; }
 
 int64_t longest(const Sequences& sequences) {
   int64_t out = 0;

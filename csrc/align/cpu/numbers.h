@@ -35,6 +35,16 @@ struct Numbers {
   NEURN_INLINE static Vector larger(Vector a, Vector b) { return a > b ? a : b; }
 };
 
+// AVX2's blend takes longer than two logic operations.
+template <class Vector, class Mask>
+[[gnu::always_inline]] inline Vector choose(Mask mask, Vector yes, Vector no) {
+#if defined(__AVX512F__)
+  return mask ? yes : no;
+#else
+  return no ^ ((yes ^ no) & reinterpret_cast<Vector>(mask));
+#endif
+}
+
 // h is what it is: A - h stays one operation, not A + (v - A above).
 template <class Vector>
 [[gnu::always_inline]] inline void settle([[maybe_unused]] Vector& h) {
@@ -86,7 +96,7 @@ template <class T, bool affine, bool compare, int R, bool begins>
     unroll<R>([&](auto r) NEURN_INLINE {
       Vector s;
       if constexpr (compare) {
-        s = shown == token[r] ? equal : unequal;
+        s = choose<Vector>(shown == token[r], equal, unequal);
       } else {
         s = N::load(scores[r] + j * lanes);
       }
