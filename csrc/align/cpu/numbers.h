@@ -156,9 +156,11 @@ template <class T, bool affine, bool compare>
     T* state = static_cast<T*>(call.state);
     if (!affine) memset(state, 0, static_cast<size_t>(call.column_count) * NEURN_VECTOR_BYTES);
     if (affine) {
-      const T open = static_cast<T>(call.scoring.open);
+      using Vector = typename Numbers<T>::Vector;
+      const Vector open = Numbers<T>::fill(static_cast<T>(call.scoring.open));
       for (int64_t j = 0; j < call.column_count; ++j, state += 2 * lanes) {
-        for (int l = 0; l < lanes; ++l) state[l] = j == 0 ? open : 0, state[lanes + l] = open;
+        Numbers<T>::store(state, j == 0 ? open : Vector{});
+        Numbers<T>::store(state + lanes, open);
       }
     }
     const int64_t begins = affine ? call.ragged + 1 : call.ragged;
