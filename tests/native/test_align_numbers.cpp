@@ -192,7 +192,7 @@ void test_case(const Case& of, int round) {
   const auto numbers = number_scoring(scoring, Region{});
   expect(numbers && numbers->bytes == of.bytes, "bytes of " + of.name);
   if (!numbers) return;
-  const Set few(sizes(11, 200), of.alphabet), many(sizes(70, 12), of.alphabet);
+  const Set few(sizes(7, 200), of.alphabet), many(sizes(70, 12), of.alphabet);
   const Set one(sizes(5, 70), of.alphabet);
   const int threads = 1 + round % 2;
   test_cross(of, scoring, *numbers, few.view(), few.view(), false, threads);
@@ -209,15 +209,15 @@ void test_long() {
   const Case linear = two_scores(65535, -9, 0, 0, 2, 2);
   const Case affine = two_scores(60, -20, -20, -4, 2, 1);
   const Case symbols = with_table(-4, 11, -10, -1, 300, false, 1);
-  const Set pair({150, 4000}, 2), rows({200}, 300), columns({3900}, 300);
+  const Set few({150, 90}, 2), wide({4000}, 2), rows({200}, 300), columns({3900}, 300);
   const auto run = [](const Case& of, const Set& a, const Set& b) {
     Scoring scoring = of.scoring;
     if (!of.table.empty()) scoring.table = of.table.data();
     const auto numbers = number_scoring(scoring, Region{});
     test_cross(of, scoring, *numbers, a.view(), b.view(), false, 1);
   };
-  run(linear, pair, pair);
-  run(affine, pair, pair);
+  run(linear, few, wide);
+  run(affine, few, wide);
   run(symbols, rows, columns);
 }
 
