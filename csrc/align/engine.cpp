@@ -8,6 +8,7 @@
 #include "bit_kernels.h"
 #include "bounds.h"
 #include "lane_set.h"
+#include "number_set.h"
 #include "plan.h"
 #include "scratch_pool.h"
 #include "strip_pair.h"
@@ -132,14 +133,43 @@ struct Share {
 // Pairs that are sorted and scored at a time, so that lists of them stay small.
 constexpr int64_t listed_pairs = int64_t{1} << 18;
 
+// Scores lists of pairs by lanes.
+class PairLanes {
+ public:
+  PairLanes(const SetScoring& held, SetKernel kernel) : held_(held), kernel_(kernel) {}
+
+  bool any() const { return kernel_ != SetKernel::one_by_one; }
+  // Pairs that share their first sequence from which on lanes pay; 0: they need share none.
+  int64_t least_shared() const {
+    if (kernel_ != SetKernel::number_pairs || held_.scoring.table == nullptr) return 0;
+    return std::max(number_kernels().vector_bytes / held_.numbers->bytes / 4, 2);
+  }
+
+  bool score(const Sequences& sequences, const int64_t* pairs, const int64_t* chosen, int64_t count,
+             int64_t* out, const Parallel& parallel) const {
+    if (kernel_ == SetKernel::lane_pairs) {
+      return lane_pair_scores(bit_kernels(), *held_.bits, held_.scoring.gap_extend, sequences,
+                              pairs, chosen, count, out, parallel);
+    }
+    return number_pair_scores(number_kernels(), *held_.numbers, held_.scoring, sequences, pairs,
+                              chosen, count, out, parallel);
+  }
+
+ private:
+  const SetScoring& held_;
+  const SetKernel kernel_;
+};
+
 // cross_scores by lists of pairs.
-bool listed_cross_scores(const BitScoring& bits, int64_t gap, const Sequences& a,
-                         const Sequences& b, int64_t* out, int64_t stride,
+bool listed_cross_scores(const SetScoring& held, SetKernel kernel, const Sequences& a,
+                         const Sequences& b, bool symmetric, int64_t* out, int64_t stride,
                          const Parallel& parallel) {
-  write_gaps_only(gap, a, b, false, out, stride);
+  const PairLanes lanes(held, kernel);
+  const Scoring& scoring = held.scoring;
+  write_gaps_only(scoring.gap_extend, a, b, symmetric, out, stride, scoring.gap_open);
   // Both sets as one, b behind a.
   std::vector<Token> tokens(a.tokens + a.offsets[0], a.tokens + a.offsets[a.count]);
-  std::vector<int64_t> offsets, pairs, places, chosen, scores;
+  std::vector<int64_t> offsets, pairs, chosen, scores;
   for (int64_t i = 0; i <= a.count; ++i) offsets.push_back(a.offsets[i] - a.offsets[0]);
   for (int64_t j = 1; j <= b.count; ++j) {
     offsets.push_back(offsets[a.count] + b.offsets[j] - b.offsets[0]);
@@ -149,24 +179,43 @@ bool listed_cross_scores(const BitScoring& bits, int64_t gap, const Sequences& a
   const int64_t all = a.count * b.count;
   for (int64_t begin = 0; begin < all; begin += listed_pairs) {
     const int64_t end = std::min(begin + listed_pairs, all);
-    pairs.clear(), places.clear(), chosen.clear();
+    pairs.clear(), chosen.clear();
     for (int64_t p = begin; p < end; ++p) {
       const int64_t i = p / b.count, j = p % b.count;
-      if (a[i].size == 0 || b[j].size == 0) continue;
-      chosen.push_back(int64_t(places.size()));
-      places.push_back(i * stride + j);
+      if (a[i].size == 0 || b[j].size == 0 || (symmetric && j < i)) continue;
+      chosen.push_back(int64_t(chosen.size()));
       pairs.push_back(i);
       pairs.push_back(a.count + j);
     }
-    scores.resize(places.size());
+    scores.resize(chosen.size());
     Share share{parallel, double(begin) / double(all), double(end) / double(all)};
-    if (!lane_pair_scores(bit_kernels(), bits, gap, both, pairs.data(), chosen.data(),
-                          int64_t(chosen.size()), scores.data(), share.parallel())) {
+    if (!lanes.score(both, pairs.data(), chosen.data(), int64_t(chosen.size()), scores.data(),
+                     share.parallel())) {
       return false;
     }
-    for (size_t k = 0; k < places.size(); ++k) out[places[k]] = scores[k];
+    for (size_t k = 0; k < scores.size(); ++k) {
+      const int64_t i = pairs[2 * k], j = pairs[2 * k + 1] - a.count;
+      out[i * stride + j] = scores[k];
+      if (symmetric) out[j * stride + i] = scores[k];
+    }
   }
   return true;
+}
+
+// Moves pairs whose first sequence is that of few others to `single`; brings together those that
+// share it.
+void share_first(const Sequences& sequences, const int64_t* pairs, int64_t least,
+                 std::vector<int64_t>& listed, std::vector<int64_t>& single) {
+  std::vector<int64_t> with(static_cast<size_t>(sequences.count));
+  const auto first = [&](int64_t p) { return pairs[2 * p]; };
+  for (const int64_t p : listed) ++with[first(p)];
+  std::vector<int64_t> kept;
+  for (const int64_t p : listed) (with[first(p)] >= least ? kept : single).push_back(p);
+  const auto before = [&](int64_t p, int64_t q) { return first(p) < first(q); };
+  if (!std::is_sorted(kept.begin(), kept.end(), before)) {
+    std::stable_sort(kept.begin(), kept.end(), before);
+  }
+  listed = std::move(kept);
 }
 
 // body(aligner, item, poll) for each item, on the call's threads.
@@ -212,19 +261,22 @@ int64_t align(Sequence a, Sequence b, const Scoring& scoring, const Region& regi
 bool cross_scores(const Sequences& a, const Sequences& b, bool symmetric, const Scoring& scoring,
                   const Region& region, int64_t* out, int64_t stride, const Parallel& parallel) {
   const Bounds bounds(scoring);
-  const auto bits = bit_scoring(simplified(scoring), region, token_bits(a) | token_bits(b));
-  if (bits) {
-    const int64_t gap = scoring.gap_extend;
-    switch (set_kernel(bit_kernels(), a, b, symmetric)) {
-      case SetKernel::lanes:
-        return lane_scores(bit_kernels(), *bits, gap, a, b, symmetric, out, stride, parallel);
-      case SetKernel::strips:
-        return strip_scores(bit_kernels(), *bits, gap, a, b, symmetric, out, stride, parallel);
-      case SetKernel::lane_pairs:
-        return listed_cross_scores(*bits, gap, a, b, out, stride, parallel);
-      case SetKernel::one_by_one:
-        break;
-    }
+  const SetScoring held(scoring, region, token_bits(a) | token_bits(b));
+  const SetKernel kernel = set_kernel(bit_kernels(), number_kernels(), held, a, b, symmetric);
+  const int64_t gap = scoring.gap_extend;
+  switch (kernel) {
+    case SetKernel::lanes:
+      return lane_scores(bit_kernels(), *held.bits, gap, a, b, symmetric, out, stride, parallel);
+    case SetKernel::strips:
+      return strip_scores(bit_kernels(), *held.bits, gap, a, b, symmetric, out, stride, parallel);
+    case SetKernel::number_lanes:
+      return number_scores(number_kernels(), *held.numbers, held.scoring, a, b, symmetric, out,
+                           stride, parallel);
+    case SetKernel::lane_pairs:
+    case SetKernel::number_pairs:
+      return listed_cross_scores(held, kernel, a, b, symmetric, out, stride, parallel);
+    case SetKernel::one_by_one:
+      break;
   }
   std::vector<Item> items;
   for (int64_t i = 0; i < a.count; ++i) {
@@ -248,22 +300,28 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
   const Bounds bounds(scoring);
   const auto a = [&](int64_t p) { return sequences[pairs[2 * p]]; };
   const auto b = [&](int64_t p) { return sequences[pairs[2 * p + 1]]; };
-  const auto bits = bit_scoring(simplified(scoring), region, token_bits(sequences));
+  const SetScoring held(scoring, region, token_bits(sequences));
+  const PairLanes lanes(held, list_kernel(bit_kernels(), held));
   // Pairs for lanes, and the others.
   std::vector<int64_t> listed, single;
-  double listed_cells = 0, single_cells = 0;
   for (int64_t p = 0; p < count; ++p) {
-    const double cells = double(cost(bounds, a(p), b(p)));
-    const bool in_lanes = bits && a(p).size > 0 && b(p).size > 0 &&
+    cost(bounds, a(p), b(p));
+    const bool in_lanes = lanes.any() && a(p).size > 0 && b(p).size > 0 &&
                           std::max(a(p).size, b(p).size) <= longest_in_lanes;
     (in_lanes ? listed : single).push_back(p);
-    (in_lanes ? listed_cells : single_cells) += cells;
   }
-  if (int64_t(listed.size()) < least_in_lanes) {
+  if (lanes.least_shared() > 0) {
+    share_first(sequences, pairs, lanes.least_shared(), listed, single);
+  } else if (int64_t(listed.size()) < least_in_lanes) {
     single.insert(single.end(), listed.begin(), listed.end());
     listed.clear();
-    single_cells += listed_cells, listed_cells = 0;
   }
+  const auto cells = [&](const std::vector<int64_t>& of) {
+    double out = 0;
+    for (const int64_t p : of) out += double(cost(bounds, a(p), b(p)));
+    return out;
+  };
+  const double single_cells = cells(single), listed_cells = cells(listed);
   const double part = single_cells / std::max(single_cells + listed_cells, 1.0);
   std::vector<Item> items;
   add_items(items, 0, 0, int64_t(single.size()),
@@ -284,8 +342,7 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
     const int64_t end = std::min<int64_t>(begin + listed_pairs, int64_t(listed.size()));
     Share share{parallel, part + (1 - part) * double(list) / double(lists),
                 part + (1 - part) * double(list + 1) / double(lists)};
-    if (!lane_pair_scores(bit_kernels(), *bits, scoring.gap_extend, sequences, pairs,
-                          listed.data() + begin, end - begin, out, share.parallel())) {
+    if (!lanes.score(sequences, pairs, listed.data() + begin, end - begin, out, share.parallel())) {
       return false;
     }
   }

@@ -14,17 +14,6 @@ constexpr int64_t lanes_per_word = 64;
 // Groups of targets that one item of work meets.
 constexpr int64_t groups_per_item = 64;
 
-// Sequences that have tokens, shortest first.
-std::vector<int64_t> by_size(const Sequences& sequences) {
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < sequences.count; ++i) {
-    if (sequences[i].size > 0) out.push_back(i);
-  }
-  std::stable_sort(out.begin(), out.end(),
-                   [&](int64_t i, int64_t j) { return sequences[i].size < sequences[j].size; });
-  return out;
-}
-
 struct Scratch {
   Buffer rows, columns, begun, difference;
   std::vector<int32_t> lane;
@@ -38,14 +27,21 @@ struct Group {
   std::unique_ptr<uint64_t[]> planes;
 };
 
+// All but the first are full: empty lanes are those beside the shortest.
 std::vector<Group> groups_of(const Sequences& targets, const std::vector<int64_t>& rank) {
   std::vector<Group> out;
   const int64_t count = static_cast<int64_t>(rank.size());
-  for (int64_t begin = 0; begin < count; begin += lanes_per_word) {
-    const int64_t end = std::min(begin + lanes_per_word, count);
+  for (int64_t begin = 0, end; begin < count; begin = end) {
+    const int64_t part = (count - begin) % lanes_per_word;
+    end = begin + (part == 0 ? lanes_per_word : part);
     out.push_back({begin, end, targets[rank[static_cast<size_t>(end - 1)]].size, nullptr});
   }
   return out;
+}
+
+int64_t group_of(int64_t rank, int64_t count) {
+  const int64_t empty = (lanes_per_word - count % lanes_per_word) % lanes_per_word;
+  return (rank + empty) / lanes_per_word;
 }
 
 class Cross {
@@ -103,7 +99,8 @@ class Cross {
     const int64_t query_begin = item / chunks_ * words;
     const int64_t query_end =
         std::min<int64_t>(query_begin + words, static_cast<int64_t>(queries_.size()));
-    const int64_t first_group = symmetric_ ? query_begin / lanes_per_word : 0;
+    const int64_t first_group =
+        symmetric_ ? group_of(query_begin, static_cast<int64_t>(queries_.size())) : 0;
     const int64_t group_begin = std::max(item % chunks_ * groups_per_item, first_group);
     const int64_t group_end = std::min((item % chunks_ + 1) * groups_per_item, group_count());
     if (group_begin >= group_end) return;
@@ -297,6 +294,16 @@ class Pairs {
 
 }  // namespace
 
+std::vector<int64_t> by_size(const Sequences& sequences) {
+  std::vector<int64_t> out;
+  for (int64_t i = 0; i < sequences.count; ++i) {
+    if (sequences[i].size > 0) out.push_back(i);
+  }
+  std::stable_sort(out.begin(), out.end(),
+                   [&](int64_t i, int64_t j) { return sequences[i].size < sequences[j].size; });
+  return out;
+}
+
 double lane_cost(const BitKernels& kernels, const Sequences& a, const Sequences& b,
                  bool symmetric) {
   const std::vector<int64_t> queries = by_size(a);
@@ -307,7 +314,7 @@ double lane_cost(const BitKernels& kernels, const Sequences& a, const Sequences&
   // From the longest queries down: the columns of the groups that they meet.
   for (int64_t end = count; end > 0;) {
     const int64_t begin = (end - 1) / kernels.words * kernels.words;
-    const size_t first = symmetric ? static_cast<size_t>(begin / lanes_per_word) : 0;
+    const size_t first = symmetric ? static_cast<size_t>(group_of(begin, count)) : 0;
     while (next > first) columns += static_cast<double>(groups[--next].columns);
     cells += columns * static_cast<double>(a[queries[static_cast<size_t>(end - 1)]].size);
     end = begin;

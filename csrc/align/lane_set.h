@@ -1,9 +1,14 @@
 // Sets of pairs with one pair a lane: for many pairs of like lengths.
 #pragma once
 
+#include <vector>
+
 #include "bit_kernels.h"
 
 namespace neurn::align {
+
+// Sequences that have tokens, shortest first.
+std::vector<int64_t> by_size(const Sequences& sequences);
 
 // Work of lane_scores in cells, those computed in vain included.
 double lane_cost(const BitKernels& kernels, const Sequences& a, const Sequences& b, bool symmetric);

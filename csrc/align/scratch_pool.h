@@ -33,9 +33,10 @@ class ScratchPool {
 
 // Scores of the pairs of which one sequence has no tokens.
 inline void write_gaps_only(int64_t gap, const Sequences& a, const Sequences& b, bool symmetric,
-                            int64_t* out, int64_t stride) {
+                            int64_t* out, int64_t stride, int64_t open = 0) {
   const auto write = [&](int64_t i, int64_t j) {
-    out[i * stride + j] = gap * (a[i].size + b[j].size);
+    const int64_t size = a[i].size + b[j].size;
+    out[i * stride + j] = size == 0 ? 0 : open + gap * size;
     if (symmetric) out[j * stride + i] = out[i * stride + j];
   };
   for (int64_t i = 0; i < a.count; ++i) {

@@ -91,7 +91,7 @@ void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_pl
     for (int w = 1; w <= words; ++w) plane[-w] = 0;
     int64_t t = 0;
     for (; t + words <= size; t += words) {
-      Bits bits;
+      Bits bits{};
       for (int w = 0; w < words; ++w) bits[w] = tokens[t + w];
       store(plane + t, load(plane + t - words) << 1 | (bits >> k & 1));
     }
