@@ -27,9 +27,10 @@ inline constexpr int token_plane_counts[] = {3, 5, 8, 16};
 enum class SweepKind {
   set,       // targets begin inside, selected rows
   long_set,  // besides, borders: a query has more rows than a strip
+  first,     // borders, a target and queries begin
   begin,     // borders, a target begins
   middle,    // borders
-  trace      // borders, a target begins, traces
+  trace      // as first, and traces
 };
 
 // What cpu/strip.h says, in words: rows and state have strip_vectors x words words a plane.

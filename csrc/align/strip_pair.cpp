@@ -32,6 +32,7 @@ class Pair {
     std::vector<Token> start(static_cast<size_t>(kept_every + shape_.rows()));
     start[0] = 1;
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
+    nowhere_.resize(static_cast<size_t>(shape_.rows() + shape_.words + kept_every));
     border_stride_ = shape_.rows() + b.size + shape_.rows();
   }
 
@@ -57,18 +58,20 @@ class Pair {
       if (keep) kept_.push_back({pack_border(call.border, low, high), {}});
       place(strip, rows);
       std::fill(state.begin(), state.end(), 0);
-      call.column_starts = start_.first() - low;
       const int64_t end = high + shape_.rows() - 1;
       for (int64_t t = low; t < end;) {
         const int64_t step = t - low;
         int64_t next = step < shape_.rows() ? std::min(end, low + shape_.rows()) : end;
-        if (keep) {
+        call.column_starts = starts(low, t);
+        if (keep || strip == 0) {
           next = std::min(next, low + (step / kept_every + 1) * kept_every);
-          if (step % kept_every == 0) {
+          if (keep && step % kept_every == 0) {
             kept_.back().states.insert(kept_.back().states.end(), state.begin(), state.end());
           }
         }
-        call.kind = step < shape_.rows() ? SweepKind::begin : SweepKind::middle;
+        call.kind = strip == 0             ? SweepKind::first
+                    : step < shape_.rows() ? SweepKind::begin
+                                           : SweepKind::middle;
         call.begin = t;
         call.end = next;
         kernels_.run_strip(call);
@@ -130,6 +133,12 @@ class Pair {
     return call;
   }
 
+  // Where the target begins, for a sweep from column `low` on: steps t .. t + kept_every - 1.
+  const uint64_t* starts(int64_t low, int64_t t) const {
+    if (t - low < shape_.rows()) return start_.first() - low;
+    return nowhere_.data() + shape_.rows() + shape_.words - t;
+  }
+
   // The first strip's rows begin with those that are too many.
   void place(int64_t strip, StripRows& rows) const {
     rows.clear();
@@ -168,6 +177,7 @@ class Pair {
   const int64_t strips_, pad_;
   int64_t width_ = -1;
   ColumnPlanes tokens_, start_;
+  std::vector<uint64_t> nowhere_;
   Buffer border_;
   int64_t border_stride_;
   std::vector<Kept> kept_;
@@ -255,8 +265,7 @@ class Walk {
     }
     StripCall call = pair_.prepare(rows_, state_);
     call.kind = SweepKind::trace;
-    call.column_starts = pair_.start_.first() - low;
-    if (begin_ - low >= shape_.rows()) call.column_starts = nowhere();
+    call.column_starts = pair_.starts(low, begin_);
     call.begin = begin_;
     call.end = end_;
     call.border = border - begin_;
@@ -265,17 +274,10 @@ class Walk {
     pair_.kernels_.run_strip(call);
   }
 
-  // Columns of which none begins a target, for any step of a part.
-  const uint64_t* nowhere() {
-    const int64_t before = shape_.rows() + shape_.words;
-    nowhere_.assign(static_cast<size_t>(before + kept_every), 0);
-    return nowhere_.data() + before - begin_;
-  }
-
   const Pair& pair_;
   const StripShape shape_;
   StripRows rows_;
-  std::vector<uint64_t> state_, trace_, nowhere_;
+  std::vector<uint64_t> state_, trace_;
   std::vector<int16_t> word_;
   std::vector<int8_t> bit_;
   Buffer border_;

@@ -71,15 +71,17 @@ void run_strip_call(const StripCall& call) {
     constexpr int K = decltype(planes)::value;
     switch (call.kind) {
       case SweepKind::set:
-        return strip<Sweep{true, true, false, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, true, false, false}, Cell, K>(call, cell);
       case SweepKind::long_set:
-        return strip<Sweep{true, true, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, true, true, false}, Cell, K>(call, cell);
+      case SweepKind::first:
+        return strip<Sweep{true, true, false, true, false}, Cell, K>(call, cell);
       case SweepKind::begin:
-        return strip<Sweep{true, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, false, false, true, false}, Cell, K>(call, cell);
       case SweepKind::middle:
-        return strip<Sweep{false, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{false, false, false, true, false}, Cell, K>(call, cell);
       case SweepKind::trace:
-        return strip<Sweep{true, false, true, true}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, false, true, true}, Cell, K>(call, cell);
     }
   });
 }
@@ -91,8 +93,10 @@ void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_pl
     for (int w = 1; w <= words; ++w) plane[-w] = 0;
     int64_t t = 0;
     for (; t + words <= size; t += words) {
-      Bits bits{};
-      for (int w = 0; w < words; ++w) bits[w] = tokens[t + w];
+      typedef Token Few __attribute__((vector_size(words * sizeof(Token))));
+      Few few;
+      memcpy(&few, tokens + t, sizeof few);
+      const Bits bits = __builtin_convertvector(few, Bits);
       store(plane + t, load(plane + t - words) << 1 | (bits >> k & 1));
     }
     for (; t < size + after; ++t) {

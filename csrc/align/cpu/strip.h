@@ -84,6 +84,19 @@ struct Border {
 #endif
 }
 
+// double_last_word(turned) with the carry of `from`.
+[[gnu::always_inline]] inline Bits carried_on(Bits turned, Bits from) {
+#if defined(__AVX512F__)
+  const Bits top = broadcast(uint64_t{1} << 63);
+  const Bits mixed = logic([](auto x, auto y, auto t) NEURN_INLINE { return (x & ~t) | (y & t); },
+                           turned, from, top);
+  return reinterpret_cast<Bits>(_mm512_mask_rol_epi64(reinterpret_cast<__m512i>(turned), 0x80,
+                                                      reinterpret_cast<__m512i>(mixed), 1));
+#else
+  return double_last_word(turned) | carry_of_last_word(from);
+#endif
+}
+
 // Bit w: whether word w has a bit.
 [[gnu::always_inline]] inline uint8_t words_with(Bits x, Bits mask) {
 #if defined(__AVX512F__)
@@ -103,6 +116,7 @@ struct Border {
 // What a sweep does besides.
 struct Sweep {
   bool starts;   // targets begin inside
+  bool keeps;    // queries begin inside
   bool selects;  // selected[(t - begin) * 8 + u * 4 + k]: bit w tells plane k of the difference in
                  // the selected row of word w of vector u
   bool borders;
@@ -126,9 +140,10 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
   uint64_t* edge[B];
   for (int k = 0; k < B; ++k) edge[k] = sweep.borders ? border.word + k * border.stride : nullptr;
   for (int64_t t = begin; t < end; ++t) {
-    Bits carry[B];
+    // Of the row above a vector, in the last word.
+    Bits above[B];
     if constexpr (sweep.borders) {
-      for (int k = 0; k < B; ++k) carry[k] = carry_of_last_word(broadcast(edge[k][t]));
+      for (int k = 0; k < B; ++k) above[k] = broadcast(edge[k][t]);
     }
     unroll<U>([&](auto index) NEURN_INLINE {
       constexpr int u = decltype(index)::value;
@@ -137,14 +152,15 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
       Bits* h = now.h[u];
       for (int k = 0; k < B; ++k) {
         const Bits turned = next_word(h[k]);
-        const Bits below = double_last_word(turned);
-        if constexpr (u > 0 || sweep.borders) {
-          h[k] = logic([](auto x, auto c, auto keep) NEURN_INLINE { return (x | c) & keep; }, below,
-                       carry[k], rows.keep[u]);
+        if constexpr (!sweep.keeps) {
+          h[k] = carried_on(turned, above[k]);
+        } else if constexpr (u > 0 || sweep.borders) {
+          h[k] = logic([](auto x, auto c, auto keep) NEURN_INLINE { return (x | c) & keep; },
+                       double_last_word(turned), carry_of_last_word(above[k]), rows.keep[u]);
         } else {
-          h[k] = below & rows.keep[u];
+          h[k] = double_last_word(turned) & rows.keep[u];
         }
-        if constexpr (u + 1 < U) carry[k] = carry_of_last_word(turned);
+        above[k] = turned;
       }
       if constexpr (sweep.starts) {
         const Bits fresh = load(starts + at);
