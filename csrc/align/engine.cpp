@@ -246,6 +246,78 @@ bool run_items(const std::vector<Item>& items, const Scoring& scoring, const Reg
   return done && !stopped;
 }
 
+// Some sequences, copied one after the other.
+class Chosen {
+ public:
+  // Numbers of sequences, each once.
+  Chosen(const Sequences& sequences, const std::vector<int64_t>& numbers) {
+    for (const int64_t number : numbers) {
+      const Sequence sequence = sequences[number];
+      tokens_.insert(tokens_.end(), sequence.data, sequence.data + sequence.size);
+      offsets_.push_back(int64_t(tokens_.size()));
+    }
+  }
+  Sequences view() const { return {tokens_.data(), offsets_.data(), int64_t(offsets_.size()) - 1}; }
+
+ private:
+  std::vector<Token> tokens_;
+  std::vector<int64_t> offsets_{0};
+};
+
+// A list of pairs seen as part of all pairs of its first with its second sequences.
+class Cross {
+ public:
+  Cross(const Sequences& sequences, const int64_t* pairs, int64_t count)
+      : pairs_(pairs),
+        count_(count),
+        rows_(number(sequences.count, pairs, count, row_)),
+        columns_(number(sequences.count, pairs + 1, count, column_)) {
+    if (!dense()) return;
+    a_.emplace(sequences, rows_);
+    b_.emplace(sequences, columns_);
+  }
+
+  // Whether it has most of them.
+  bool dense() const {
+    return count_ >= least_in_lanes &&
+           double(rows_.size()) * double(columns_.size()) <= 1.25 * double(count_);
+  }
+  Sequences a() const { return a_->view(); }
+  Sequences b() const { return b_->view(); }
+
+  bool scores(const Scoring& scoring, const Region& region, int64_t* out,
+              const Parallel& parallel) const {
+    const int64_t width = int64_t(columns_.size());
+    std::vector<int64_t> all(rows_.size() * columns_.size());
+    if (!cross_scores(a(), b(), false, scoring, region, all.data(), width, parallel)) return false;
+    for (int64_t p = 0; p < count_; ++p) {
+      out[p] = all[row_[pairs_[2 * p]] * width + column_[pairs_[2 * p + 1]]];
+    }
+    return true;
+  }
+
+ private:
+  // The sequences of one side in the order of their first pairs, and the place of each in it.
+  static std::vector<int64_t> number(int64_t sequences, const int64_t* side, int64_t count,
+                                     std::vector<int64_t>& place) {
+    std::vector<int64_t> out;
+    place.assign(sequences, -1);
+    for (int64_t p = 0; p < count; ++p) {
+      int64_t& at = place[side[2 * p]];
+      if (at >= 0) continue;
+      at = int64_t(out.size());
+      out.push_back(side[2 * p]);
+    }
+    return out;
+  }
+
+  const int64_t* pairs_;
+  const int64_t count_;
+  std::vector<int64_t> row_, column_;
+  const std::vector<int64_t> rows_, columns_;
+  std::optional<Chosen> a_, b_;
+};
+
 }  // namespace
 
 int64_t score(Sequence a, Sequence b, const Scoring& scoring, const Region& region,
@@ -301,6 +373,17 @@ bool pair_scores(const Sequences& sequences, const int64_t* pairs, int64_t count
   const auto a = [&](int64_t p) { return sequences[pairs[2 * p]]; };
   const auto b = [&](int64_t p) { return sequences[pairs[2 * p + 1]]; };
   const SetScoring held(scoring, region, token_bits(sequences));
+  const Cross cross(sequences, pairs, count);
+  if (cross.dense()) {
+    switch (set_kernel(bit_kernels(), number_kernels(), held, cross.a(), cross.b(), false)) {
+      case SetKernel::lanes:
+      case SetKernel::strips:
+      case SetKernel::number_lanes:
+        return cross.scores(scoring, region, out, parallel);
+      default:
+        break;
+    }
+  }
   const PairLanes lanes(held, list_kernel(bit_kernels(), held));
   // Pairs for lanes, and the others.
   std::vector<int64_t> listed, single;
