@@ -79,7 +79,7 @@ def record(
     spectrum = np.fft.rfft(dff, 2 * samples) * np.fft.rfft(kernel, 2 * samples)
     dff = np.fft.irfft(spectrum, 2 * samples)[:, :samples]
     base = random.uniform(200, 800, (n_neurons, 1))
-    ratio = random.uniform(0.2, 0.8, n_neurons)
+    ratio: Floats = random.uniform(0.2, 0.8, (n_neurons,))
     drift = _smooth(random.standard_normal((n_neurons, samples)), 300)
     neuropil = base * (0.6 + 0.02 * noise * drift)
     corrected = base * (1 + dff)

@@ -154,7 +154,8 @@ def _surround(random: np.random.Generator) -> Floats:
     centre = random.uniform(2.5, 4.5)
     squared = (x - x0) ** 2 + (y - y0) ** 2
     near, far = (np.exp(-squared / (2 * s**2)) / s**2 for s in (centre, 2 * centre))
-    return random.choice([-1, 1]) * _unit(near - far, far)
+    sign = 1 if random.random() < 0.5 else -1
+    return sign * _unit(near - far, far)
 
 
 def _unit(field: Floats, envelope: Floats) -> Floats:

@@ -27,6 +27,8 @@ class Selection:
     ----------
     index : ndarray of int64, shape (chosen,)
         Places of the chosen neurons in what was given, ascending.
+    cell_class : ndarray of str, shape (neurons,)
+        Of every neuron. The classes are embedded and clustered apart from each other.
     cluster : ndarray of int64, shape (neurons,)
         Cluster of every neuron, numbered through both classes; -1 without clusters.
     embedding : ndarray of float64, shape (neurons, 2)
@@ -39,6 +41,7 @@ class Selection:
     """
 
     index: npt.NDArray[np.int64]
+    cell_class: npt.NDArray[Any]
     cluster: npt.NDArray[np.int64]
     embedding: npt.NDArray[np.float64]
     method: str
@@ -133,7 +136,7 @@ def select(
             place[members] = points
     index = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
     simulated = bool(representations.attrs.get("simulated", 0))
-    return Selection(index, cluster, place, method, embedded_by, seed, simulated)
+    return Selection(index, classes, cluster, place, method, embedded_by, seed, simulated)
 
 
 def stability(
