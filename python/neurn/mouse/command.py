@@ -299,7 +299,8 @@ def _select(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     neurons = maps.isel(y=0, x=0, drop=True).isel(neuron=chosen.index)
-    frame = tables.to_frame(neurons.to_dataset(name="_")).drop(columns="_")
+    named = neurons.to_dataset(name="_").assign_attrs(maps.attrs)
+    frame = tables.to_frame(named).drop(columns="_")
     frame.insert(1, "place", chosen.index)
     frame["cluster"] = chosen.cluster[chosen.index]
     frame["method"], frame["embedding"] = chosen.method, chosen.embedded_by

@@ -171,7 +171,8 @@ def _allensdk(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "allensdk"
+        absent = str(error.name) if isinstance(error, ModuleNotFoundError) else ""
+        missing = absent.partition(".")[0] == "allensdk"
         what = (
             "allensdk is needed here and is not installed: pip install 'neurn[allen]'"
             if missing

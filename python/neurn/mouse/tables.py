@@ -74,7 +74,9 @@ def write(data: Any, path: Path) -> None:
     if suffix not in TABLES:
         raise ValueError(f"{str(path)!r} must end in {', '.join((*TABLES, *ARRAYS))}")
     if hasattr(data, "to_dataframe"):
-        data = to_frame(data if hasattr(data, "data_vars") else data.to_dataset(name=data.name))
+        # An array's attributes are not those of the dataset made of it.
+        named = data if hasattr(data, "data_vars") else data.to_dataset(name=data.name)
+        data = to_frame(named.assign_attrs(data.attrs))
     if suffix == ".parquet":
         import_optional("pyarrow", "parquet")
     with open_atomic(path) as file:
