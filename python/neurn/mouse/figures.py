@@ -216,7 +216,7 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
         axes.set_ylabel("neurons (percent)")
         axes.grid(color="0.92", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="lower left", fontsize=8)
+        axes.legend(frameon=False, loc="upper right", fontsize=8)
         _mark(figure, statistics)
     return figure
 
