@@ -11,7 +11,9 @@ ARM64 := aarch64-linux-gnu-g++ -std=c++20 -O1 -Wall -Wextra -Werror -Wno-psabi -
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test native sanitize-cuda arm64 lint format bench bench-cuda clean
+ALLEN := $(VENV)-allen
+
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -19,6 +21,19 @@ demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and 
 # One thread: tests are small, and those about threads ask for more.
 test: $(VENV)/built  ## every test of the package
 	OMP_NUM_THREADS=1 python -m pytest --durations=10 --cov --cov-report=term --cov-fail-under=90
+	python -c "import sys; sys.exit(sys.version_info >= (3, 12))" || exit 0; $(MAKE) allen
+
+# allensdk needs versions that nothing else here does: an environment of its own that looks into
+# the other one for what it lacks. Python 3.12 cannot install it.
+allen: $(ALLEN)/built  ## recordings read by the real allensdk, beside our own reader
+	PYTHONPATH=python OMP_NUM_THREADS=1 $(ALLEN)/bin/python -m pytest -q tests/mouse/test_observatory.py
+
+$(ALLEN)/built: $(VENV)/built
+	python -m venv $(ALLEN)
+	$(ALLEN)/bin/python -m pip install --quiet "allensdk==2.16.2" "setuptools>=77.0.3,<81" "statsmodels<0.15"
+	python -c "import sysconfig; print('import site; site.addsitedir(' + repr(sysconfig.get_path('purelib')) + ')')" \
+	  > $$($(ALLEN)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
+	touch $@
 
 native: $(VENV)/locked  ## the kernels' own tests, CUDA's too, under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/native -G Ninja -DNEURN_BUILD_TESTS=ON -DNEURN_SANITIZE=ON -DNEURN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
@@ -70,4 +85,4 @@ $(VENV)/built: $(VENV)/locked $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(ALLEN) build

@@ -18,12 +18,24 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     path : Path
         Replaced if it exists, kept as it was if the body raises. Its directory must exist.
     """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Provide a temporary name beside a file, for libraries that open files themselves.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced at the end, kept as it was if the body raises. Its directory must exist.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

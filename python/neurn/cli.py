@@ -56,11 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="neurn",
-        description="Neural response normalization for images, and alignment of layer sequences.",
+        description="Neural response normalization for images, alignment of layer sequences, and "
+        "recordings of the mouse visual cortex.",
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_align):
+    for add in (_add_demo, _add_align, _add_mouse):
         add(commands)
     return parser
 
@@ -123,6 +124,28 @@ def _add_align(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _align(options: argparse.Namespace) -> int:
     from neurn.align import command
+
+    try:
+        return command.run(options)
+    except command.ArgumentError as error:
+        raise UsageError(str(error)) from error
+
+
+def _add_mouse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.mouse import command
+
+    parser = commands.add_parser(
+        "mouse",
+        help="read, describe and represent recordings of the Allen Brain Observatory",
+        description="List, fetch, inspect, describe, simulate and represent two-photon recordings "
+        "of the Allen Brain Observatory (Visual Coding), and choose neurons of them.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=_mouse)
+
+
+def _mouse(options: argparse.Namespace) -> int:
+    from neurn.mouse import command
 
     try:
         return command.run(options)

@@ -1,0 +1,394 @@
+"""Pictures of recordings: peaks, counts, embeddings, reliability, maps, single neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurn._files import open_atomic
+from neurn._optional import import_optional
+from neurn.mouse.groups import AREAS, cell_class
+from neurn.mouse.recording import Recording
+from neurn.mouse.representations import representations
+from neurn.mouse.sweeps import BLANK, RESPONSE, responses
+from neurn.mouse.tables import to_frame, write
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from neurn.mouse.selection import Selection
+
+PICTURES = (".png", ".pdf", ".svg")
+
+# Okabe and Ito: told apart by colour-blind readers.
+AREA_COLOURS = dict(
+    zip(AREAS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"), strict=True)
+)
+CLASS_COLOURS = {"excitatory": "#5B3A8E", "inhibitory": "#E08214"}
+_OTHER = "0.6"
+_MOST_POINTS = 20_000
+
+
+def draw_peaks(
+    peaks: xr.Dataset, images: npt.NDArray[Any] | None = None, scenes: Sequence[int] = ()
+) -> Any:
+    """Draw peak against time to peak, a point for each neuron and image, coloured by area.
+
+    Parameters
+    ----------
+    peaks : Dataset
+        Of `neurn.mouse.peaks`.
+    images : array, shape (images, height, width), optional
+        Inset beside the panel of each of `scenes`.
+    scenes : sequence of int
+        Images that get a panel of their own.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    whole = peaks.attrs.get("window") == "whole"
+    with _style():
+        figure = _figure(5.2 + 2.6 * -(-len(scenes) // 2), 4.0)
+        columns = -(-len(scenes) // 2)
+        grid = figure.add_gridspec(2, 2 + columns) if scenes else figure.add_gridspec(1, 1)
+        main = figure.add_subplot(grid[:, :2] if scenes else grid[0, 0])
+        _scatter_peaks(main, peaks, 4, whole)
+        main.set_ylabel("peak (percent dF/F)")
+        main.set_xlabel("time to peak (s from onset)")
+        _legend(main, [a for a in AREAS if a in peaks["area"].values], AREA_COLOURS)
+        for place, scene in enumerate(scenes):
+            row, column = divmod(place, columns)
+            axes = figure.add_subplot(grid[row, 2 + column], sharey=main, sharex=main)
+            _scatter_peaks(axes, peaks.sel(stimulus=[scene]), 8, whole)
+            axes.set_title(f"scene {scene}", loc="left")
+            axes.tick_params(labelleft=False, labelbottom=row == 1 or len(scenes) <= columns)
+            if images is not None:
+                inset = axes.inset_axes((0.55, 0.6, 0.44, 0.38))
+                inset.imshow(images[scene], cmap="gray", vmin=0, vmax=255)
+                inset.set_xticks([])
+                inset.set_yticks([])
+        _mark(figure, peaks)
+    return figure
+
+
+def _scatter_peaks(axes: Any, peaks: xr.Dataset, size: float, whole: bool) -> None:
+    areas = np.repeat(peaks["area"].values, peaks.sizes["stimulus"])
+    x = peaks["time_to_peak"].transpose("neuron", "stimulus").values.ravel()
+    y = peaks["peak"].transpose("neuron", "stimulus").values.ravel()
+    # Points fall on imaging frames: spread within the frame, in an order that hides no area.
+    random = np.random.default_rng(0)
+    order = random.permutation(len(x))[:_MOST_POINTS]
+    frame = np.diff(np.unique(x[~np.isnan(x)])).min(initial=1 / 30)
+    x = x + random.uniform(-0.5, 0.5, len(x)) * min(frame, 1 / 30)
+    colours = np.array([AREA_COLOURS.get(area, _OTHER) for area in areas])
+    axes.scatter(x[order], y[order], s=size, c=colours[order], alpha=0.55, linewidths=0)
+    axes.axvline(0, color="0.4", linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_xlim((-1.0 if whole else -0.05), 1.25)
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool = False) -> Any:
+    """Draw how many neurons there are of each area or genotype group, the number above each bar.
+
+    Parameters
+    ----------
+    labels : array of str, shape (neurons,)
+        Areas keep the order of the published figure; others are in lexical order, excitatory
+        before inhibitory ones.
+    title : str
+        Label of the horizontal axis.
+    simulated : bool
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names, counts = np.unique(np.asarray(labels), return_counts=True)
+    area = all(name in AREAS for name in names)
+
+    def rank(name: str) -> Any:
+        return AREAS.index(name) if area else (_class_of_group(name) == "inhibitory", name)
+
+    order = sorted(range(len(names)), key=lambda i: rank(str(names[i])))
+    shown, values = [str(names[i]) for i in order], counts[order]
+    palette = [
+        AREA_COLOURS[name] if area else CLASS_COLOURS.get(_class_of_group(name), _OTHER)
+        for name in shown
+    ]
+    with _style():
+        figure = _figure(max(3.0, 0.9 + 0.42 * len(shown)), 3.0)
+        axes = figure.add_subplot()
+        bars = axes.bar(range(len(shown)), values, color=palette, width=0.75)
+        axes.bar_label(bars, fontsize=8, padding=1)
+        axes.set_xticks(
+            range(len(shown)),
+            shown,
+            rotation=0 if area else 60,
+            ha="center" if area else "right",
+            rotation_mode="anchor",
+        )
+        axes.set_ylabel("neurons")
+        axes.set_xlabel(title)
+        axes.margins(y=0.12)
+        axes.spines[["top", "right"]].set_visible(False)
+        if not area:
+            present = [c for c in CLASS_COLOURS if c in map(_class_of_group, shown)]
+            _legend(axes, present, CLASS_COLOURS, outside=True)
+        _mark(figure, simulated)
+    return figure
+
+
+def draw_embedding(selection: Selection, labels: npt.ArrayLike, title: str) -> Any:
+    """Draw the embedding of a selection, coloured by labels; chosen neurons are ringed.
+
+    Parameters
+    ----------
+    selection : Selection
+        With ``method="clusters"``.
+    labels : array of str, shape (neurons,)
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if selection.embedded_by == "none":
+        raise ValueError("selection must have an embedding: select with method='clusters'")
+    text = np.asarray(labels)
+    names = sorted(set(text.tolist()), key=lambda n: (AREAS.index(n), n) if n in AREAS else (9, n))
+    colours = import_optional("matplotlib", "plot").colormaps["tab20"].colors
+    palette = {n: AREA_COLOURS.get(n, colours[i % 20]) for i, n in enumerate(names)}
+    how = {"umap": "UMAP", "pca": "principal component"}[selection.embedded_by]
+    embedded = selection.cluster >= 0
+    classes = [c for c in CLASS_COLOURS if (selection.cell_class[embedded] == c).any()]
+    chosen = np.isin(np.arange(len(text)), selection.index)
+    with _style():
+        figure = _figure(3.4 * len(classes) + 1.2, 3.6)
+        panels = figure.subplots(1, len(classes), squeeze=False)[0]
+        # Each class was embedded by itself: the coordinates of one say nothing of the other.
+        for axes, name in zip(panels, classes, strict=True):
+            here = embedded & (selection.cell_class == name)
+            x, y = selection.embedding[here].T
+            axes.scatter(x, y, s=9, c=[palette[n] for n in text[here]], linewidths=0, alpha=0.8)
+            x, y = selection.embedding[here & chosen].T
+            axes.scatter(x, y, s=18, facecolors="none", edgecolors="black", linewidths=0.4)
+            axes.set_xlabel(f"{how} 1 (arbitrary units)")
+            axes.set_title(f"{name}; ringed: {len(x)} chosen of {here.sum()}", loc="left")
+            axes.spines[["top", "right"]].set_visible(False)
+        panels[0].set_ylabel(f"{how} 2 (arbitrary units)")
+        _legend(panels[-1], names, palette, outside=True)
+        panels[-1].get_legend().set_title(title)
+        _mark(figure, selection.simulated)
+    return figure
+
+
+def draw_reliability(statistics: xr.Dataset) -> Any:
+    """Draw the share of neurons of each area whose reliability is at least so much.
+
+    Parameters
+    ----------
+    statistics : Dataset
+        Of `neurn.mouse.statistics`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with _style():
+        figure = _figure(4.8, 3.4)
+        axes = figure.add_subplot()
+        for area in [a for a in AREAS if a in statistics["area"].values]:
+            values = statistics["reliability"].values[statistics["area"].values == area]
+            values = np.sort(values[~np.isnan(values)])
+            share = 100 * (1 - np.arange(len(values)) / max(len(values), 1))
+            label = f"{area} ({len(values)}), median {np.median(values):.2f}"
+            axes.step(values, share, where="post", color=AREA_COLOURS[area], label=label)
+        axes.set_xlim(-0.25, 1)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("split-half reliability (Spearman-Brown) at least")
+        axes.set_ylabel("neurons (percent)")
+        axes.grid(color="0.92", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="upper right", fontsize=8)
+        _mark(figure, statistics)
+    return figure
+
+
+def draw_maps(maps: xr.DataArray, count: int = 100, columns: int = 10) -> Any:
+    """Draw representations as a grid of tiles, each from its smallest to its largest value.
+
+    Parameters
+    ----------
+    maps : DataArray, dims (neuron, y, x)
+    count, columns : int
+        Number of maps, the first ones, and of tiles side by side.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = maps.isel(neuron=slice(0, count)).values
+    columns = min(columns, max(len(shown), 1))
+    rows = -(-len(shown) // columns)
+    with _style():
+        figure = _figure(0.55 * columns + 0.2, 0.55 * rows * shown.shape[1] / shown.shape[2] + 0.4)
+        for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+            axes.set_axis_off()
+            if i < len(shown):
+                axes.imshow(shown[i], cmap="inferno")
+        figure.suptitle(
+            f"{len(shown)} representations, {shown.shape[1]} x {shown.shape[2]}", fontsize=9
+        )
+        _mark(figure, maps)
+    return figure
+
+
+def draw_neuron(recording: Recording, neuron: int) -> Any:
+    """Draw one neuron: trace, sweeps for its preferred image, tuning, representation.
+
+    Parameters
+    ----------
+    recording : Recording
+    neuron : int
+        Place in the file.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    found = responses(recording, [neuron])
+    shown = found.isel(stimulus=np.flatnonzero(found["stimulus"].values != BLANK))
+    mean = shown["trials"].mean("trial").values[0]
+    error = (shown["trials"].std("trial", ddof=1) / np.sqrt(shown["trials"].count("trial"))).values[
+        0
+    ]
+    best = int(np.nanargmax(mean))
+    dff = 100 * recording.traces("dff", [neuron]).values[0]
+    with _style():
+        figure = _figure(7.4, 4.6)
+        grid = figure.add_gridspec(2, 3)
+        axes = figure.add_subplot(grid[0, :])
+        times = recording.timestamps[: len(dff)] - recording.timestamps[0]
+        axes.plot(times, dff, color="black", linewidth=0.3, rasterized=True)
+        axes.set_xlabel("time (s)")
+        axes.set_ylabel("dF/F (percent)")
+        axes.margins(x=0)
+        about = recording.metadata
+        number = recording.cell_specimen_ids[neuron]
+        axes.set_title(f"cell {number}, {about.area}, experiment {about.experiment}", loc="left")
+        axes = figure.add_subplot(grid[1, 0])
+        sweep = shown["sweep"].values[0]
+        axes.plot(found["time"], np.nanmean(sweep, axis=0), color="0.5", label="all images")
+        axes.plot(
+            found["time"],
+            sweep[best],
+            color="#D55E00",
+            label=f"image {shown['stimulus'].values[best]}",
+        )
+        axes.axvspan(0, RESPONSE[1] / recording.frame_rate, color="0.93", zorder=0)
+        axes.set_xlabel("time from onset (s)")
+        axes.set_ylabel("dF/F (percent)")
+        axes.legend(frameon=False, fontsize=7)
+        axes = figure.add_subplot(grid[1, 1])
+        order = np.argsort(mean)[::-1]
+        axes.fill_between(
+            range(len(mean)), (mean - error)[order], (mean + error)[order], color="0.85"
+        )
+        axes.plot(mean[order], color="#0072B2", linewidth=1)
+        axes.set_xlabel("image, best first")
+        axes.set_ylabel("response (percent dF/F)")
+        axes = figure.add_subplot(grid[1, 2])
+        tuning = found["trials"]
+        picture = axes.imshow(representations(tuning, recording.images()).values[0], cmap="inferno")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_xlabel("representation")
+        figure.colorbar(picture, ax=axes, shrink=0.8)
+        for each in figure.axes[:3]:
+            each.spines[["top", "right"]].set_visible(False)
+        _mark(figure, recording.simulated)
+    return figure
+
+
+def save(figure: Any, path: Path, data: Any = None) -> None:
+    """Write a picture (.png, .pdf, .svg), and its data beside it as CSV.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+    data : DataFrame, Dataset or DataArray, optional
+        What was drawn; goes to the same name with the suffix ``.csv``.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise ValueError(f"{str(path)!r} must end in {', '.join(PICTURES)}")
+    with _style(), open_atomic(path) as file:
+        figure.savefig(file, format=path.suffix.lower()[1:], dpi=200)
+    if data is not None:
+        if hasattr(data, "data_vars"):
+            data = to_frame(data)
+        write(data, path.with_suffix(".csv"))
+
+
+def _class_of_group(group: str) -> str:
+    """Return the cell class of a group, "Cux2-2" or "Vip", or of a driver."""
+    first = group.split("-")[0].lower()
+    known = {"sst": "inhibitory", "vip": "inhibitory", "pvalb": "inhibitory"}
+    return (
+        known.get(first, "unknown" if first == "unknown" else "excitatory")
+        if (cell_class(group) == "unknown")
+        else cell_class(group)
+    )
+
+
+def _legend(
+    axes: Any, names: Sequence[str], palette: dict[str, Any], outside: bool = False
+) -> None:
+    for name in names:
+        axes.scatter([], [], s=22, color=palette.get(name, _OTHER), label=name)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}
+    axes.legend(frameon=False, fontsize=8, handletextpad=0.2, **place)
+
+
+def _mark(figure: Any, data: Any) -> None:
+    """Say on the picture that its data are simulated, where they are."""
+    simulated = data if isinstance(data, bool) else bool(data.attrs.get("simulated", 0))
+    if simulated:
+        figure.text(
+            0.995,
+            0.005,
+            "simulated data",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color="#B00020",
+            fontweight="bold",
+        )
+        figure.get_layout_engine().set(rect=(0, 0.035, 1, 0.965))
+
+
+def _figure(width: float, height: float) -> Any:
+    # Made without pyplot: no window system, no global list of figures.
+    return import_optional("matplotlib.figure", "plot").Figure(
+        figsize=(width, height), layout="constrained"
+    )
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    settings = {
+        "font.family": "serif",
+        "font.serif": ["DejaVu Serif"],
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "image.interpolation": "nearest",
+    }
+    with import_optional("matplotlib", "plot").rc_context(settings):
+        yield

@@ -1,0 +1,254 @@
+"""One session: traces, stimulus, running speed, as named arrays that are read when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurn._optional import import_optional
+from neurn.mouse import groups
+from neurn.mouse.errors import RecordingError
+from neurn.mouse.source import SIGNALS, Metadata, Source
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+UNITS = {"dff": "fraction"}  # of other signals: arbitrary units of fluorescence
+
+
+class Recording:
+    """A session of two-photon imaging. `open_nwb` and `Observatory.recording` make it.
+
+    Arrays are `xarray.DataArray` with dims ``neuron``, ``time``, ``stimulus``, ``y``, ``x``;
+    ``neuron`` carries the coordinates ``neuron`` (cell specimen id), ``area``, ``cre_line``,
+    ``cell_class``, ``genotype_group``, ``layer`` and ``experiment``. Units are in ``attrs``.
+
+    Parameters
+    ----------
+    source : Source
+        What reads the file.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @property
+    def path(self) -> str:
+        """Path of the file."""
+        return self.source.path
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """Who and what was recorded."""
+        return self.source.metadata()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data were made by `neurn.mouse.simulate`."""
+        return self.metadata.simulated
+
+    @cached_property
+    def cell_specimen_ids(self) -> npt.NDArray[np.int64]:
+        """Identifiers of the cells, int64, shape (neurons,)."""
+        return self.source.cell_specimen_ids()
+
+    def __len__(self) -> int:
+        """Return the number of neurons."""
+        return len(self.cell_specimen_ids)
+
+    def __repr__(self) -> str:
+        about = self.metadata
+        kind = "simulated recording" if about.simulated else "Recording"
+        return (
+            f"<{kind} {about.experiment}: {len(self)} neurons, {about.area}, "
+            f"{about.depth:g} um, {groups.driver(about.genotype)}, {about.session_type}>"
+        )
+
+    @cached_property
+    def timestamps(self) -> npt.NDArray[np.float64]:
+        """Times of the imaging frames in seconds, shape (samples,)."""
+        return self.source.timestamps()
+
+    @property
+    def frame_rate(self) -> float:
+        """Imaging frames per second (median)."""
+        return float(1 / np.median(np.diff(self.timestamps)))
+
+    def traces(self, signal: str = "dff", neurons: Any = slice(None)) -> xr.DataArray:
+        """Return traces of some neurons.
+
+        Parameters
+        ----------
+        signal : {"dff", "corrected", "demixed", "neuropil", "raw"}
+            ``"corrected"``: demixed fluorescence minus r times neuropil. Where a session has no
+            demixed signal, the plain fluorescence stands for it.
+        neurons : slice, sequence of int or of bool
+            Places in the file; all by default.
+
+        Returns
+        -------
+        DataArray, dims (neuron, time)
+            In the file's number type; dF/F as a fraction. Signals whose length differs from that
+            of the time stamps by a sample are cut to the common length.
+
+        Raises
+        ------
+        ValueError
+            If `signal` or `neurons` is not allowed.
+        """
+        if signal not in SIGNALS:
+            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {signal!r}")
+        rows = self.rows(neurons)
+        values = self.source.traces(signal, rows)
+        length = min(values.shape[1], len(self.timestamps))
+        xarray = import_optional("xarray", "mouse")
+        array: xr.DataArray = xarray.DataArray(
+            values[:, :length],
+            dims=("neuron", "time"),
+            coords={**self.neuron_coords(rows), "time": self._time(length)},
+            name=signal,
+            attrs={"units": UNITS.get(signal, "a.u."), **self.attributes()},
+        )
+        return array
+
+    def rows(self, neurons: Any) -> slice | npt.NDArray[np.intp]:
+        """Return places in the file as a slice or an integer array.
+
+        Raises
+        ------
+        ValueError
+            If a place is outside the file, or a mask has another length.
+        """
+        if isinstance(neurons, slice):
+            return neurons
+        index = np.atleast_1d(np.asarray(neurons))
+        if index.dtype == bool:
+            if index.shape != (len(self),):
+                raise ValueError(f"neurons: a mask must have {len(self)} values, got {index.shape}")
+            return np.flatnonzero(index)
+        if index.size and not np.issubdtype(index.dtype, np.integer):
+            raise ValueError(f"neurons must be whole numbers, got {index.dtype}")
+        places = index.astype(np.intp)
+        if ((places < -len(self)) | (places >= len(self))).any():
+            raise ValueError(f"neurons must be below {len(self)}, got {places.max()}")
+        return np.asarray(places % max(len(self), 1))
+
+    def running_speed(self) -> xr.DataArray:
+        """Return running speed.
+
+        Returns
+        -------
+        DataArray of float64, dims (time,)
+            In cm/s, at the imaging frames; NaN where it was not recorded.
+        """
+        speed, times = self.source.running()
+        frames = self.timestamps
+        aligned = np.full(len(frames), np.nan)
+        length = min(len(speed), len(times))
+        if length:
+            # Half a frame of tolerance: both clocks are the imaging frames'.
+            first = int(np.searchsorted(frames, times[0] - 0.5 / self.frame_rate))
+            stop = min(first + length, len(frames))
+            aligned[first:stop] = speed[: stop - first]
+        xarray = import_optional("xarray", "mouse")
+        array: xr.DataArray = xarray.DataArray(
+            aligned,
+            dims=("time",),
+            coords={"time": self._time(len(frames))},
+            name="running_speed",
+            attrs={"units": "cm/s", **self.attributes()},
+        )
+        return array
+
+    def presentations(self, stimulus: str = "natural_scenes") -> xr.Dataset:
+        """Return when images were shown.
+
+        Parameters
+        ----------
+        stimulus : str
+
+        Returns
+        -------
+        Dataset of int64, dims (trial,)
+            ``stimulus`` (number of the image, -1 for a blank), ``start`` and ``end`` in imaging
+            frames (the first with the image and the first after it), ``repetition`` (0 for the
+            first time an image is shown).
+
+        Raises
+        ------
+        RecordingError
+            If the session does not show that stimulus.
+        """
+        shown = self.source.presentations(stimulus)
+        xarray = import_optional("xarray", "mouse")
+        if not len(shown.index):
+            raise RecordingError(f"{self.path!r}: {stimulus!r} has no presentation")
+        columns = {
+            "stimulus": shown.index,
+            "start": shown.start,
+            "end": shown.end,
+            "repetition": _repetitions(shown.index),
+        }
+        dataset: xr.Dataset = xarray.Dataset(
+            {name: ("trial", values) for name, values in columns.items()},
+            attrs={"stimulus_name": stimulus, **self.attributes()},
+        )
+        for name in ("start", "end"):
+            dataset[name].attrs["units"] = "imaging frames"
+        return dataset
+
+    def images(self, stimulus: str = "natural_scenes") -> xr.DataArray:
+        """Return the images of a stimulus.
+
+        Returns
+        -------
+        DataArray of float32, dims (stimulus, y, x)
+            Grey values, 0 to 255.
+        """
+        values = self.source.images(stimulus)
+        xarray = import_optional("xarray", "mouse")
+        array: xr.DataArray = xarray.DataArray(
+            values,
+            dims=("stimulus", "y", "x"),
+            coords={"stimulus": np.arange(len(values))},
+            name=stimulus,
+            attrs={"units": "grey value, 0 to 255", **self.attributes()},
+        )
+        return array
+
+    def neuron_coords(self, rows: slice | npt.NDArray[np.intp] = slice(None)) -> dict[str, Any]:
+        """Return the coordinates of the dim ``neuron`` for some rows of the file."""
+        about, ids = self.metadata, self.cell_specimen_ids[rows]
+        kind = groups.describe(about.genotype)
+        labels = {
+            "area": about.area or "unknown",
+            "cre_line": kind.cre_line,
+            "cell_class": kind.cell_class,
+            "genotype_group": kind.group,
+            "layer": groups.layer(about.depth),
+        }
+        return {
+            "neuron": ids,
+            **{name: ("neuron", np.full(len(ids), text)) for name, text in labels.items()},
+            "experiment": ("neuron", np.full(len(ids), about.experiment, dtype=np.int64)),
+        }
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what every array says of its origin; ``simulated`` is 1 for simulated data."""
+        return {"experiment": self.metadata.experiment, "simulated": int(self.simulated)}
+
+    def _time(self, length: int) -> tuple[str, npt.NDArray[np.float64], dict[str, str]]:
+        return ("time", self.timestamps[:length], {"units": "s"})
+
+
+def _repetitions(index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how often each entry has occurred before it."""
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    first = np.searchsorted(ordered, ordered)
+    result = np.empty(len(index), dtype=np.int64)
+    result[order] = np.arange(len(index)) - first
+    return result

@@ -1,0 +1,313 @@
+"""Representations of neurons, N = T^T F_S: what a neuron makes of the images it was shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neurn._optional import import_optional
+from neurn.mouse.recording import Recording
+from neurn.mouse.sweeps import BLANK, responses
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MODES = ("pixel", "stimulus")
+NORMALIZATIONS = ("none", "zscore", "minmax", "l2")
+PRESETS = {
+    # The published text: images against traces, both as they are, pixel by pixel.
+    "paper-text": {"mode": "pixel", "centre": False, "normalize": "minmax"},
+    # The published figure: cell k of the map belongs to scene k.
+    "paper-figure": {"mode": "stimulus", "centre": False, "normalize": "minmax"},
+}
+
+_NEURONS_PER_BLOCK = 4096
+_RIDGE_STRENGTHS = tuple(10.0**e for e in range(-6, 4))  # times the mean eigenvalue
+_FOLDS = 5
+
+
+def representations(
+    recording: Recording | xr.DataArray,
+    images: xr.DataArray | npt.NDArray[Any] | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    mode: str = "pixel",
+    whiten: str | None = None,
+    centre: bool = True,
+    normalize: str = "none",
+    preset: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> xr.DataArray:
+    """Return N = T^T F_S of each neuron as a map.
+
+    T is a neuron's mean response to each image minus that to the blank, z-scored over images; F_S
+    the images, one a row, made smaller by area averaging, minus the mean image, over the standard
+    deviation of each pixel. N is divided by the number of images.
+
+    Parameters
+    ----------
+    recording : Recording or DataArray
+        A DataArray is responses (neuron, stimulus) or (neuron, stimulus, trial), for example
+        ``neurn.mouse.responses(recording)["trials"]``; then `images` must be given.
+    images : DataArray or array, shape (images, height, width), optional
+        Of a Recording its own by default.
+    size : int or tuple of int, optional
+        Height and width of the maps; 31 by default. With ``mode="stimulus"`` the smallest square
+        that holds all images by default.
+    mode : {"pixel", "stimulus"}
+        ``"stimulus"``: no product with images; cell k of the map is the response to image k, rows
+        first, NaN where there are no more images.
+    whiten : {None, "ridge"}
+        ``"ridge"``: T^T F (F^T F + s I)^-1, the ridge regression of responses on pixels, which
+        takes out the correlations of natural images. s is chosen on held-out images (5 folds, the
+        best correlation averaged over neurons).
+    centre : bool
+        False: neither T nor F_S is centred or scaled.
+    normalize : {"none", "zscore", "minmax", "l2"}
+        Of each map.
+    preset : {None, "paper-text", "paper-figure"}
+        Settings of the paper: they replace `mode`, `centre` and `normalize`.
+    device : str or torch.device
+    dtype : torch.dtype
+        Of the products: float32 or float64.
+
+    Returns
+    -------
+    DataArray, dims (neuron, y, x)
+        ``attrs`` holds all settings. 63,000 neurons of 31 x 31 take 242 MB and about a second on
+        two cores.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed, or the images do not fit the responses.
+
+    References
+    ----------
+    Qazi, Jalil, Iqbal (2025), arXiv:2505.06886.
+
+    Examples
+    --------
+    >>> maps = mouse.representations(recording, size=14)  # doctest: +SKIP
+    """
+    if preset is not None:
+        _one_of("preset", preset, tuple(PRESETS))
+        chosen: dict[str, Any] = PRESETS[preset]
+        mode, centre, normalize = chosen["mode"], chosen["centre"], chosen["normalize"]
+    _one_of("mode", mode, MODES)
+    _one_of("normalize", normalize, NORMALIZATIONS)
+    if whiten is not None:
+        _one_of("whiten", whiten, ("ridge",))
+        if mode == "stimulus":
+            raise ValueError("whiten='ridge' needs mode='pixel'")
+    if isinstance(recording, Recording):
+        table = responses(recording)["trials"]
+        if mode == "pixel" and images is None:
+            images = recording.images()
+    else:
+        table = recording
+    tuning = _tuning(table, centre)
+    if mode == "pixel":
+        if images is None:
+            raise ValueError("images must be given beside responses")
+        height, width = _size(31 if size is None else size)
+        pictures = shrink(_pictures(images, tuning["stimulus"].values), (height, width))
+        maps, strength = _products(
+            tuning.values, pictures.reshape(len(pictures), -1), centre, whiten, device, dtype
+        )
+    else:
+        side = int(np.ceil(np.sqrt(tuning.sizes["stimulus"])))
+        height, width = _size(side if size is None else size)
+        maps, strength = _cells(tuning.values, height * width, dtype), 0.0
+    maps = _normalized(maps, normalize).reshape(len(maps), height, width)
+    xarray = import_optional("xarray", "mouse")
+    coords = {key: c for key, c in tuning.coords.items() if c.dims == ("neuron",)}
+    array: xr.DataArray = xarray.DataArray(
+        maps,
+        dims=("neuron", "y", "x"),
+        coords=coords,
+        name="representations",
+        attrs={
+            "units": "1" if centre or normalize != "none" else tuning.attrs.get("units", ""),
+            "simulated": int(table.attrs.get("simulated", 0)),
+            "mode": mode,
+            "whiten": whiten or "none",
+            "ridge_strength": strength,
+            "centre": int(centre),
+            "normalize": normalize,
+            "preset": preset or "none",
+            "n_images": tuning.sizes["stimulus"],
+        },
+    )
+    return array
+
+
+def shrink(images: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Make images smaller by area averaging: each new pixel is the mean of what it covers.
+
+    Parameters
+    ----------
+    images : array, shape (..., height, width)
+    size : tuple of int
+        New height and width, at most those of the images.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., *size)
+
+    Raises
+    ------
+    ValueError
+        If `size` is larger than the images.
+    """
+    result = np.asarray(images, dtype=np.float64)
+    for axis, new in ((-2, size[0]), (-1, size[1])):
+        old = result.shape[axis]
+        if new > old:
+            raise ValueError(f"size {size} is larger than the images, {images.shape[-2:]}")
+        result = np.moveaxis(np.moveaxis(result, axis, -1) @ _overlaps(old, new), -1, axis)
+    return result
+
+
+def _overlaps(old: int, new: int) -> npt.NDArray[np.float64]:
+    """Return the share of each old pixel in each new one, (old, new)."""
+    edges = np.arange(new + 1) * (old / new)
+    pixels = np.arange(old)[:, None]
+    low, high = np.maximum(pixels, edges[:-1]), np.minimum(pixels + 1, edges[1:])
+    weights: npt.NDArray[np.float64] = np.clip(high - low, 0, None) / (old / new)
+    return weights
+
+
+def _tuning(table: xr.DataArray, centre: bool) -> xr.DataArray:
+    """Return mean responses (neuron, stimulus) to images, made T."""
+    mean = table.mean("trial") if "trial" in table.dims else table
+    mean = mean.transpose("neuron", "stimulus").assign_attrs(table.attrs)
+    if "stimulus" not in mean.coords:
+        mean = mean.assign_coords(stimulus=np.arange(mean.sizes["stimulus"]))
+    shown = mean.isel(stimulus=np.flatnonzero(mean["stimulus"].values != BLANK))
+    if shown.sizes["stimulus"] < 2:
+        raise ValueError(f"responses must be to 2 images or more, got {shown.sizes['stimulus']}")
+    values = shown.values.astype(np.float64)
+    if BLANK in mean["stimulus"].values:
+        values = values - mean.sel(stimulus=BLANK).values[:, None]
+    if centre:
+        values = values - values.mean(axis=1, keepdims=True)
+        deviation = values.std(axis=1, keepdims=True)
+        # A neuron that never varies has a map of zeros.
+        values = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+    return shown.copy(data=values)
+
+
+def _pictures(
+    images: xr.DataArray | npt.NDArray[Any], stimuli: npt.NDArray[np.int64]
+) -> npt.NDArray[Any]:
+    values = np.asarray(images)
+    if values.ndim != 3:
+        raise ValueError(f"images must have shape (images, height, width), got {values.shape}")
+    if stimuli.max() >= len(values):
+        raise ValueError(
+            f"images must hold one of number {stimuli.max()}, which was shown; got {len(values)}"
+        )
+    return values[stimuli]
+
+
+def _products(
+    tuning: npt.NDArray[np.float64],
+    pixels: npt.NDArray[np.float64],
+    centre: bool,
+    whiten: str | None,
+    device: str | torch.device,
+    dtype: torch.dtype,
+) -> tuple[npt.NDArray[Any], float]:
+    """Return T^T F_S (neurons, pixels) and the strength of the ridge."""
+    images = torch.from_numpy(pixels).to(device)
+    if centre:
+        images = images - images.mean(0)
+        deviation = images.std(0, correction=0)
+        images = images / torch.where(deviation > 0, deviation, 1)
+    strength = 0.0
+    if whiten == "ridge":
+        traces = torch.from_numpy(tuning).to(device)
+        strength = _choose_strength(traces, images)
+        factor = _ridge(images, strength)
+    else:
+        factor = images / len(images)
+    factor = factor.to(dtype)
+    result = np.empty(
+        (len(tuning), factor.shape[1]), dtype=torch.empty(0, dtype=dtype).numpy().dtype
+    )
+    for begin in range(0, len(tuning), _NEURONS_PER_BLOCK):
+        part = slice(begin, begin + _NEURONS_PER_BLOCK)
+        traces = torch.from_numpy(tuning[part]).to(device=device, dtype=dtype)
+        result[part] = (traces @ factor).cpu().numpy()
+    return result, strength
+
+
+def _ridge(images: torch.Tensor, strength: float) -> torch.Tensor:
+    """Return (F F^T + s I)^-1 F: T^T times this is the ridge solution; fewer images than pixels."""
+    kernel = images @ images.T
+    scale = kernel.diagonal().mean()
+    eye = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    factor: torch.Tensor = torch.linalg.solve(kernel + strength * scale * eye, images)
+    return factor
+
+
+def _choose_strength(traces: torch.Tensor, images: torch.Tensor) -> float:
+    """Return the strength whose predictions for held-out images correlate best with responses."""
+    n = len(images)
+    fold = torch.arange(n, device=images.device) % _FOLDS
+    best = (-float("inf"), _RIDGE_STRENGTHS[-1])
+    for strength in _RIDGE_STRENGTHS:
+        predicted = torch.empty_like(traces)
+        for k in range(min(_FOLDS, n)):
+            out, rest = fold == k, fold != k
+            maps = traces[:, rest] @ _ridge(images[rest], strength)
+            predicted[:, out] = maps @ images[out].T
+        a = predicted - predicted.mean(1, keepdim=True)
+        b = traces - traces.mean(1, keepdim=True)
+        norm = a.norm(dim=1) * b.norm(dim=1)
+        score = float(torch.where(norm > 0, (a * b).sum(1) / norm, 0).mean())
+        # Of equal scores the stronger one, which is the smoother map.
+        if score >= best[0]:
+            best = (score, strength)
+    return best[1]
+
+
+def _cells(tuning: npt.NDArray[np.float64], cells: int, dtype: torch.dtype) -> npt.NDArray[Any]:
+    """Return responses in the images' order, NaN behind them, (neurons, cells)."""
+    if cells < tuning.shape[1]:
+        raise ValueError(f"size must have a cell for each of {tuning.shape[1]} images, got {cells}")
+    maps = np.full((len(tuning), cells), np.nan, dtype=torch.empty(0, dtype=dtype).numpy().dtype)
+    maps[:, : tuning.shape[1]] = tuning
+    return maps
+
+
+def _normalized(maps: npt.NDArray[Any], normalize: str) -> npt.NDArray[Any]:
+    if normalize == "none" or not maps.size:
+        return maps
+    if normalize == "zscore":
+        shift, scale = np.nanmean(maps, 1), np.nanstd(maps, 1)
+    elif normalize == "minmax":
+        shift = np.nanmin(maps, 1)
+        scale = np.nanmax(maps, 1) - shift
+    else:
+        shift, scale = np.zeros(len(maps), maps.dtype), np.sqrt(np.nansum(maps**2, 1))
+    scale = np.where(scale > 0, scale, 1)
+    result: npt.NDArray[Any] = (maps - shift[:, None]) / scale[:, None]
+    return result
+
+
+def _size(size: int | tuple[int, int]) -> tuple[int, int]:
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(f"size must be a positive number or two, got {size!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

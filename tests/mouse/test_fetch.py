@@ -1,0 +1,133 @@
+import hashlib
+import http.server
+import re
+import threading
+
+import pytest
+
+from neurn import mouse
+from neurn.mouse import fetch
+
+
+@pytest.fixture
+def bucket(path):
+    """Serve one session as S3 does; what goes wrong can be set."""
+    data = path.read_bytes()
+
+    class State:
+        body = data
+        cut = None  # bytes after which the connection ends
+        ranges = True
+        tag = hashlib.md5(data).hexdigest()
+        asked = ()
+
+    state = State()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_HEAD(self):
+            self.reply(b"", len(state.body), 200)
+
+        def do_GET(self):
+            found = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            state.asked = (*state.asked, found and int(found[1]))
+            begin = int(found[1]) if found and state.ranges else 0
+            part = state.body[begin:]
+            sent = part if state.cut is None else part[: state.cut]
+            self.reply(sent, len(part), 206 if found and state.ranges else 200)
+
+        def reply(self, body, length, status):
+            if not self.path.endswith("/ophys_experiment_data/7.nwb"):
+                self.send_error(404)
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(length))
+            self.send_header("ETag", f'"{state.tag}"')
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_file_comes_whole_and_announced(bucket, tmp_path):
+    target = tmp_path / "cache" / "7.nwb"
+    calls = []
+    fetch.fetch_session(7, target, progress=lambda *n: calls.append(n), bucket=bucket.url)
+    assert target.read_bytes() == bucket.body
+    assert list(target.parent.iterdir()) == [target]
+    size = len(bucket.body)
+    assert fetch.session_size(7, bucket=bucket.url) == size
+    assert calls[0] == (0, size) and calls[-1] == (size, size)
+    assert len(mouse.open_nwb(target)) == 8
+
+
+def test_an_interrupted_file_is_not_there_and_goes_on(bucket, tmp_path):
+    target = tmp_path / "7.nwb"
+    bucket.cut = 100_000
+    with pytest.raises(ConnectionError, match=r"ended after 100,000 of .* bytes; call again to go"):
+        fetch.fetch_session(7, target, bucket=bucket.url)
+    assert not target.exists()
+    bucket.cut = None
+    fetch.fetch_session(7, target, bucket=bucket.url)
+    assert bucket.asked == (None, 100_000)
+    assert target.read_bytes() == bucket.body
+
+
+def test_a_server_without_ranges_sends_all_of_it(bucket, tmp_path):
+    (tmp_path / ".7.nwb.part").write_bytes(b"x" * 10)
+    bucket.ranges = False
+    fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert (tmp_path / "7.nwb").read_bytes() == bucket.body
+
+
+def test_what_is_longer_than_the_file_is_thrown_away(bucket, tmp_path):
+    (tmp_path / ".7.nwb.part").write_bytes(b"x" * (len(bucket.body) + 1))
+    fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert (tmp_path / "7.nwb").read_bytes() == bucket.body
+
+
+def test_a_wrong_checksum_leaves_no_file(bucket, tmp_path):
+    bucket.tag = "0" * 32
+    with pytest.raises(mouse.RecordingError, match="differs from its checksum; fetch it again"):
+        fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_recording_leaves_no_file(bucket, tmp_path):
+    bucket.body, bucket.tag = b"an error page", "parts-2"
+    with pytest.raises(mouse.RecordingError, match=r"sent is no recording: .*no whole HDF5 file"):
+        fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_addresses_that_lead_nowhere(bucket, tmp_path):
+    with pytest.raises(ConnectionError, match=r"8.nwb: 404 Not Found"):
+        fetch.session_size(8, bucket=bucket.url)
+    with pytest.raises(ConnectionError, match="cannot be reached"):
+        fetch.session_size(8, bucket="http://127.0.0.1:1")
+
+
+def test_from_the_shell(bucket, tmp_path, capsys):
+    from neurn import cli
+
+    arguments = ["mouse", "fetch", "7", "--out", str(tmp_path), "--bucket", bucket.url]
+    target = tmp_path / "ophys_experiment_data" / "7.nwb"
+    assert cli.main([*arguments, "--dry-run"]) == 0
+    assert f"{target}: {len(bucket.body) / 1e6:,.1f} MB" in capsys.readouterr().out
+    assert not target.exists()
+    assert cli.main(arguments) == 0
+    assert "fetching 7: 100 %" in capsys.readouterr().err
+    assert cli.main(arguments) == 0
+    assert "there already" in capsys.readouterr().out
+    arguments[2] = "9"
+    assert cli.main(arguments) == 1
+    assert "9.nwb: 404" in capsys.readouterr().err

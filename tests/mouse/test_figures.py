@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from neurn import mouse
+from neurn.mouse import figures, tables
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def all_found(simulation):
+    return [mouse.responses(mouse.open_nwb(path)) for path in simulation.paths]
+
+
+@pytest.fixture(scope="module")
+def peaks(all_found):
+    return tables.join([mouse.peaks(found) for found in all_found])
+
+
+@pytest.fixture(scope="module")
+def maps(simulation):
+    return tables.join(
+        [mouse.representations(mouse.open_nwb(path), size=8) for path in simulation.paths]
+    )
+
+
+def texts(figure):
+    found = [t.get_text() for t in figure.texts]
+    for axes in figure.axes:
+        found += [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()]
+        found += [t.get_text() for t in axes.get_legend().get_texts()] if axes.get_legend() else []
+    return found
+
+
+def test_peaks_against_time_with_scenes(peaks, recording):
+    figure = figures.draw_peaks(peaks, recording.images().values, [49, 50, 51])
+    words = texts(figure)
+    assert {"peak (percent dF/F)", "time to peak (s from onset)", "scene 49"} <= set(words)
+    assert {"VISp", "VISrl", "simulated data"} <= set(words)
+    assert "VISl" not in words
+    assert len(figure.axes[0].collections[0].get_offsets()) == 32 * 118
+
+
+def test_the_whole_window_begins_before_onset(recording):
+    whole = figures.draw_peaks(mouse.peaks(recording, window="whole"))
+    assert whole.axes[0].get_xlim()[0] == -1
+
+
+def test_counts(peaks):
+    figure = figures.draw_counts(["Vip", "Cux2-2", "Vip", "unknown", "Sst"], "group")
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["Cux2-2", "unknown", "Sst", "Vip"]
+    assert [int(bar.get_height()) for bar in axes.patches] == [1, 1, 1, 2]
+    assert "simulated data" not in texts(figure)
+    figure = figures.draw_counts(peaks["area"].values, "area", simulated=True)
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["VISp", "VISrl"]
+    assert "simulated data" in texts(figure)
+    figure = figures.draw_counts(["Vip-IRES-Cre"], "driver")
+    assert "inhibitory" in texts(figure)
+
+
+def test_reliability_and_maps(all_found, maps):
+    described = tables.join([mouse.statistics(found, splits=5) for found in all_found])
+    figure = figures.draw_reliability(described)
+    assert any(word.startswith("VISp (16), median") for word in texts(figure))
+    figure = figures.draw_maps(maps, count=15)
+    assert sum(bool(axes.images) for axes in figure.axes) == 15
+    assert "simulated data" in texts(figure)
+
+
+def test_embedding(maps):
+    chosen = mouse.select(maps, excitatory=4, inhibitory=4, per_cluster=2, embedding="pca")
+    figure = figures.draw_embedding(chosen, maps["area"].values, "area")
+    words = texts(figure)
+    assert "excitatory; ringed: 4 chosen of 16" in words
+    assert "principal component 1 (arbitrary units)" in words
+    chosen = mouse.select(maps, excitatory=4, inhibitory=4, method="random")
+    with pytest.raises(ValueError, match="select with method='clusters'"):
+        figures.draw_embedding(chosen, maps["area"].values, "area")
+
+
+def test_one_neuron(recording):
+    words = texts(figures.draw_neuron(recording, 2))
+    assert "cell 3, VISp, experiment 900000001" in words
+    assert {"time (s)", "dF/F (percent)", "representation", "simulated data"} <= set(words)
+
+
+def test_pictures_are_written_with_their_data(peaks, maps, tmp_path):
+    import pandas
+
+    figures.save(figures.draw_maps(maps), tmp_path / "a.svg", peaks)
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    frame = pandas.read_csv(tmp_path / "a.csv")
+    assert len(frame) == 32 * 118 and frame["simulated"].all()
+    with pytest.raises(ValueError, match=r"must end in .png, .pdf, .svg"):
+        figures.save(figures.draw_maps(maps), tmp_path / "a.gif")
+
+
+def test_tables_come_back_equal(peaks, maps, tmp_path):
+    import pandas
+    import xarray
+
+    tables.write(maps, tmp_path / "a.nc")
+    back = xarray.load_dataarray(tmp_path / "a.nc", engine="h5netcdf")
+    assert (back.values == maps.values).all() and back.attrs["simulated"] == 1
+    pytest.importorskip("pyarrow")
+    tables.write(peaks, tmp_path / "a.parquet")
+    frame = pandas.read_parquet(tmp_path / "a.parquet")
+    assert np.array_equal(frame["peak"], peaks["peak"].values.ravel())
+    tables.write(maps, tmp_path / "b.csv")
+    assert len(pandas.read_csv(tmp_path / "b.csv")) == maps.size
+    with pytest.raises(ValueError, match=r"must end in .csv, .parquet, .nc"):
+        tables.write(maps, tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="at least one recording, got none"):
+        tables.join([])

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from neurn import cli
+
+pytest.importorskip("sklearn")
+pandas = pytest.importorskip("pandas")
+
+
+def run(*arguments):
+    return cli.main(["mouse", *map(str, arguments)])
+
+
+def test_from_simulation_to_selection(tmp_path, capsys):
+    assert run("simulate", "--out", tmp_path / "s", "--neurons", 6, "--repetitions", 4) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("4 simulated sessions, about ")
+    assert "truth.nc" in out and "simulating: 100 %" in err
+    files = sorted((tmp_path / "s" / "ophys_experiment_data").iterdir())
+    stats, plots = tmp_path / "stats.nc", tmp_path / "plots"
+    assert run("stats", *files, "--out", stats, "--plots", plots, "--quiet") == 0
+    names = {p.name for p in plots.iterdir()}
+    assert {"peaks.png", "peaks.csv", "reliability.png", "neurons_per_area.csv"} <= names
+    maps = tmp_path / "maps.nc"
+    picture = tmp_path / "maps.png"
+    assert run("represent", *files, "--out", maps, "--size", 6, 7, "--plot", picture) == 0
+    assert picture.stat().st_size > 1000
+    chosen, wanted = tmp_path / "chosen.csv", ["--excitatory", 6, "--inhibitory", 4]
+    settings = [*wanted, "--per-cluster", 2, "--embedding", "pca", "--plots", tmp_path / "p"]
+    assert run("select", maps, "--out", chosen, *settings) == 0
+    frame = pandas.read_csv(chosen)
+    assert frame["cell_class"].value_counts().to_dict() == {"excitatory": 6, "inhibitory": 4}
+    assert frame["simulated"].all() and (frame["embedding"] == "pca").all()
+    assert (tmp_path / "p" / "embedding_by_area.png").exists()
+    reliable = ["--method", "reliable", "--stats", stats, "--threshold", -1]
+    assert run("select", maps, "--out", chosen, *wanted, *reliable) == 0
+    assert "10 of 24 neurons: reliable" in capsys.readouterr().out
+
+
+def test_inspect(path, tmp_path, capsys):
+    assert run("inspect", path) == 0
+    assert "genotype_group" not in capsys.readouterr().out
+    picture = tmp_path / "a.png"
+    assert run("inspect", path, "--json", "--plot", picture, "--neuron", 1) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["neurons"], about["presentations"], about["blanks"]) == (8, 714, 6)
+    assert about["simulated"] is True and about["layer"] == "L2/3"
+    assert picture.exists()
+
+
+def test_inspect_of_another_session(path, tmp_path, capsys):
+    from tests.mouse.files import SCENES, changed
+
+    def change(file):
+        file.pop(SCENES)
+        file.pop("general/optophysiology/imaging_plane_1/imaging depth")
+
+    assert run("inspect", changed(path, tmp_path / "a.nwb", change), "--json") == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["presentations"], about["depth"]) == (0, None)
+
+
+def test_dry_runs_write_nothing(path, tmp_path, capsys):
+    assert run("simulate", "--out", tmp_path / "s", "--dry-run") == 0
+    assert run("stats", path, "--out", tmp_path / "a.csv", "--dry-run") == 0
+    assert run("represent", path, "--out", tmp_path / "a.nc", "--dry-run") == 0
+    assert list(tmp_path.iterdir()) == []
+    assert "8 neurons, VISp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["stats", "{path}", "--out", "a.txt"], 2, "argument --out: must end in .csv, .parquet,"),
+        (["represent", "{path}", "--out", "a.nc", "--plot", "a.gif"], 2, "argument --plot: must"),
+        (["represent", "{path}", "--out", "a.nc", "--size", "1", "2", "3"], 2, "argument --size"),
+        (["inspect", "none.nwb"], 1, "there is no file 'none.nwb'"),
+        (["inspect", __file__], 2, "is no whole HDF5 file"),
+        (["select", "none.nc", "--out", "a.csv"], 1, "there is no file 'none.nc'"),
+        (["select", __file__, "--out", "a.csv"], 2, "is not a file that neurn mouse wrote"),
+        (["simulate", "--out", "{tmp}", "--areas", "V1"], 2, "areas must be of VISp"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(path, tmp_path, capsys, arguments, status, sentence):
+    given = [a.format(path=path, tmp=tmp_path / "new") for a in arguments]
+    assert run(*given) == status
+    err = capsys.readouterr().err
+    assert err.startswith("neurn mouse: ") and sentence in err and err.count("\n") == 1

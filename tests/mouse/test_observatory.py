@@ -1,0 +1,133 @@
+import importlib.util
+
+import numpy as np
+import pytest
+import xarray
+
+from neurn import mouse
+from tests.mouse.files import PLANE, SCENES, changed
+
+needs_allensdk = pytest.mark.skipif(
+    importlib.util.find_spec("allensdk") is None,
+    reason="allensdk needs an environment of its own: make allen",
+)
+
+
+@pytest.fixture(scope="module")
+def observatory(simulation):
+    return mouse.Observatory(simulation.manifest)
+
+
+def importing_raises(monkeypatch, error):
+    def import_module(name):
+        raise error
+
+    monkeypatch.setattr("neurn.mouse.observatory.importlib.import_module", import_module)
+
+
+def test_without_allensdk_one_sentence(simulation, monkeypatch):
+    importing_raises(monkeypatch, ModuleNotFoundError("none", name="allensdk"))
+    with pytest.raises(mouse.MissingExtraError) as raised:
+        mouse.Observatory(simulation.manifest)
+    text = str(raised.value)
+    assert text.startswith("allensdk is needed here and is not installed: pip install 'neurn[all")
+    assert "numpy<1.24" in text and "open_nwb" in text and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("np.string_"), ModuleNotFoundError("np.string_", name="pkg_resources")]
+)
+def test_an_allensdk_that_does_not_work_says_which_versions_would(simulation, monkeypatch, error):
+    importing_raises(monkeypatch, error)
+    with pytest.raises(
+        mouse.MissingExtraError, match=r"does not work here: np.string_ .*pandas==1"
+    ):
+        mouse.Observatory(simulation.manifest)
+
+
+@needs_allensdk
+def test_listing_works_without_network(observatory):
+    every = observatory.experiments()
+    assert len(every) == 4 and every["on_disk"].all()
+    assert set(every["cell_class"]) == {"excitatory", "inhibitory"}
+    some = observatory.experiments(areas=["VISrl"], cre_lines=["Vip-IRES-Cre"], depths=[175])
+    assert some["experiment"].tolist() == [900000004]
+    assert len(observatory.experiments(depths=[999])) == 0
+    for settings, sentence in (
+        ({"areas": ["V1"]}, "areas must be of VISp"),
+        ({"cre_lines": "Vip-IRES-Cre"}, "cre_lines must be a list"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            observatory.experiments(**settings)
+
+
+@needs_allensdk
+def test_both_readers_give_equal_arrays(observatory, simulation):
+    one, other = observatory.recording(900000002), mouse.open_nwb(simulation.paths[1])
+    assert one.metadata == other.metadata
+    for call in (
+        *(lambda r, s=s: r.traces(s) for s in ("dff", "corrected", "demixed", "neuropil", "raw")),
+        lambda r: r.traces("corrected", [5, 0, 5]),
+        lambda r: r.running_speed(),
+        lambda r: r.presentations(),
+        lambda r: r.images(),
+        mouse.sweeps,
+        mouse.statistics,
+        mouse.peaks,
+    ):
+        xarray.testing.assert_identical(call(one), call(other))
+
+
+@needs_allensdk
+def test_without_demixed_signal(path, tmp_path):
+    from allensdk.core.brain_observatory_nwb_data_set import BrainObservatoryNwbDataSet
+
+    from neurn.mouse.observatory import _AllenSource
+
+    target = changed(path, tmp_path / "a.nwb", lambda file: file.pop(f"{PLANE}_demixed_signal"))
+    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True))
+    other = mouse.open_nwb(target)
+    for signal in ("demixed", "corrected"):
+        xarray.testing.assert_identical(one.traces(signal), other.traces(signal))
+
+
+@needs_allensdk
+def test_missing_files_and_sessions(observatory, path, tmp_path):
+    from allensdk.core.brain_observatory_nwb_data_set import BrainObservatoryNwbDataSet
+
+    from neurn.mouse.observatory import _AllenSource
+
+    with pytest.raises(FileNotFoundError, match=r"experiment 5 is not on disk: no '.*5.nwb'"):
+        observatory.recording(5, download=False)
+    target = changed(path, tmp_path / "a.nwb", lambda file: file.pop(SCENES))
+    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True))
+    with pytest.raises(mouse.RecordingError, match="shows no 'natural_scenes'"):
+        one.presentations()
+
+
+@needs_allensdk
+@pytest.mark.filterwarnings("ignore")
+def test_sweeps_means_and_peaks_are_those_of_allensdk(observatory, found, recording):
+    from allensdk.brain_observatory.natural_scenes import NaturalScenes
+
+    theirs = NaturalScenes(observatory.recording(900000001).source.data)
+    sweeps = mouse.sweeps(recording).values
+    for c in range(8):
+        expected = np.stack(theirs.sweep_response[str(c)].values)
+        assert sweeps[c] == pytest.approx(expected, rel=1e-10, abs=1e-10)
+    response = theirs.response[:, :8, 0].T
+    mean = found["trials"].mean("trial").values
+    assert mean == pytest.approx(response, rel=1e-10, abs=1e-10)
+    peak = theirs.peak
+    ours = mouse.statistics(found)
+    whole = mouse.peaks(found, window="whole")["time_to_peak"].values
+    best = ours["preferred"].values
+    assert (best == peak.scene_ns.values.astype(int)).all()
+    for values, column in (
+        (ours["mean_response"], "peak_dff_ns"),
+        (ours["p_value"], "ptest_ns"),
+        (ours["image_selectivity"], "image_selectivity_ns"),
+        (whole[np.arange(8), best], "time_to_peak_ns"),
+    ):
+        expected = peak[column].values.astype(float)
+        assert np.asarray(values) == pytest.approx(expected, rel=1e-10, abs=1e-10)
