@@ -45,10 +45,10 @@ def main() -> None:
 def read_keras(backend: str) -> dict[str, Any]:
     """Read the models of Keras that are made with one backend."""
     os.environ["KERAS_BACKEND"] = backend
+    import keras
+
     from neurn.arch.keras import keras_layers
     from neurn.arch.recipes import RECIPES
-
-    import keras
 
     found = {}
     for recipe in RECIPES.values():
@@ -90,8 +90,7 @@ def read_torch() -> dict[str, Any]:
             "readings": {method: reading(*result) for method, result in read.items()}
         }
         print(
-            f"{recipe.name}: {len(read['trace'][0])} layers, "
-            f"{time.perf_counter() - start:.2f} s",
+            f"{recipe.name}: {len(read['trace'][0])} layers, {time.perf_counter() - start:.2f} s",
             file=sys.stderr,
         )
     del keep

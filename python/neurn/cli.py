@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="neurn",
-        description="Neural response normalization for images, and alignment of layer sequences.",
+        description="Neural response normalization for images, and comparison of architectures.",
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_align):
+    for add in (_add_demo, _add_align, _add_arch):
         add(commands)
     return parser
 
@@ -123,6 +123,28 @@ def _add_align(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _align(options: argparse.Namespace) -> int:
     from neurn.align import command
+
+    try:
+        return command.run(options)
+    except command.ArgumentError as error:
+        raise UsageError(str(error)) from error
+
+
+def _add_arch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.arch import command
+
+    parser = commands.add_parser(
+        "arch",
+        help="architectures: list and show them, compare two, or all of a set",
+        description="Read models as sequences of layers and compare them. Known architectures "
+        "need no package but this one.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=_arch)
+
+
+def _arch(options: argparse.Namespace) -> int:
+    from neurn.arch import command
 
     try:
         return command.run(options)

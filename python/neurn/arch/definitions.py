@@ -93,9 +93,7 @@ class CORnetS(nn.Module):
         self.V2 = _Area(64, 128, 2)
         self.V4 = _Area(128, 256, 4)
         self.IT = _Area(256, 512, 2)
-        self.decoder = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes)
-        )
+        self.decoder = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.IT(self.V4(self.V2(self.V1(x))))

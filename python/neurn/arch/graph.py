@@ -98,4 +98,6 @@ def _layer(node: Any) -> Layer | None:
     stack = node.meta.get("nn_module_stack") or {}
     name, owner = list(stack.values())[-1] if stack else ("", "")
     module = owner if isinstance(owner, str) else owner.__name__
-    return Layer(name, kind, module.rpartition(".")[2], parameters(kind, args, kwargs, shape), shape)
+    return Layer(
+        name, kind, module.rpartition(".")[2], parameters(kind, args, kwargs, shape), shape
+    )

@@ -25,9 +25,7 @@ def _layers(layer: Any) -> Iterator[Layer]:
     if kind == "Activation":
         # A softmax ends a classifier; torch models leave it to the loss.
         softmax = function == "softmax"
-        yield Layer(
-            layer.name, "softmax" if softmax else kind, kind, {"function": function}, shape
-        )
+        yield Layer(layer.name, "softmax" if softmax else kind, kind, {"function": function}, shape)
         return
     yield Layer(layer.name, kind, kind, _parameters(layer), shape)
     if function not in ("", "linear", "softmax") and kind not in ("LSTM", "GRU", "SimpleRNN"):

@@ -22,6 +22,7 @@ _INCHES = (0.22, 8.6)  # of a cell, and of the whole table at most
 _LARGEST_WITH_NAMES = 120
 _FRAME = "#2e9e4f"
 _TREE = 1.1  # inches
+_WIDTH = 0.64  # of a character in font sizes, at most as a mean
 
 
 def heat_table(
@@ -80,7 +81,8 @@ def new_figure_axes(similarity: Similarity, dendrogram: bool) -> Any:
 def _new_axes(new_figure: Any, names: list[str], dendrogram: bool) -> Any:
     side = max(2.0, min(_INCHES[0] * len(names), _INCHES[1]))
     shown = len(names) <= _LARGEST_WITH_NAMES
-    margin = 0.3 + (0.085 * max(map(len, names)) if shown else 0.3)
+    character = _WIDTH * _points(side / len(names)) / 72
+    margin = 0.2 + (character * max(map(len, names)) if shown else 0.4)
     top = 0.2 + (_TREE if dendrogram else 0)
     size = (margin + side + 1.2, top + side + margin)
     figure = new_figure(figsize=size)
@@ -88,15 +90,21 @@ def _new_axes(new_figure: Any, names: list[str], dendrogram: bool) -> Any:
     return figure.add_axes(place)
 
 
+def _points(cell: float) -> float:
+    """Return the size of a font that fits a cell of so many inches."""
+    return min(9.0, max(3.0, 0.62 * 72 * cell))
+
+
 def _name_axes(ax: Any, names: list[str]) -> None:
     if len(names) > _LARGEST_WITH_NAMES:
         ax.set_xlabel("architecture", fontfamily=_FONT)
         ax.set_ylabel("architecture", fontfamily=_FONT)
+        for text in [*ax.get_xticklabels(), *ax.get_yticklabels()]:
+            text.set_fontfamily(_FONT)
         return
     ticks = [i + 0.5 for i in range(len(names))]
     inches = ax.get_window_extent().width / ax.figure.dpi / len(names)
-    size = min(9.0, max(3.0, 0.62 * 72 * inches))
-    style = {"fontsize": size, "fontfamily": _FONT}
+    style = {"fontsize": _points(inches), "fontfamily": _FONT}
     ax.set_xticks(ticks, names, rotation=90, **style)
     ax.set_yticks(ticks, names, **style)
 

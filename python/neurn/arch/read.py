@@ -81,9 +81,7 @@ def sequence(
     """
     vocabulary = find(vocabulary)
     if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}"
-        )
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     if isinstance(model, LayerSequence):
         return tokenize(model.layers, vocabulary, unknown, model.source)
     if isinstance(model, nn.Module):

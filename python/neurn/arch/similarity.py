@@ -123,8 +123,7 @@ class Similarity:
 
     def __repr__(self) -> str:
         return (
-            f"<Similarity of {len(self.names)} architectures: "
-            f"vocabulary {self.vocabulary.name!r}>"
+            f"<Similarity of {len(self.names)} architectures: vocabulary {self.vocabulary.name!r}>"
         )
 
     @property
