@@ -18,23 +18,24 @@ from neurn._optional import import_optional
 def ibn_resnet50() -> nn.Module:
     """ResNet-50 with instance and batch normalization: IBN-a of Pan et al. (2018), ECCV."""
     models = import_optional("torchvision.models", "zoo")
-    model: nn.Module = models.resnet50()
+    model: Any = models.resnet50()
     for stage in (model.layer1, model.layer2, model.layer3):
         for block in stage:
             block.bn1 = _HalfInstanceNorm(block.bn1.num_features)
     model.avgpool = nn.AvgPool2d(7)
-    return model
+    built: nn.Module = model
+    return built
 
 
 class _HalfInstanceNorm(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.half)
+        self.first = channels // 2
+        self.IN = nn.InstanceNorm2d(self.first, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.first)
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second = x[:, : self.half], x[:, self.half :]
+        first, second = x[:, : self.first], x[:, self.first :]
         return torch.cat((self.IN(first), self.BN(second)), 1)
 
 
@@ -280,7 +281,8 @@ class _SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.conv_expand(self.act1(self.conv_reduce(self.avg_pool(x))))
-        return x * F.hardsigmoid(weights)
+        output: Tensor = x * F.hardsigmoid(weights)
+        return output
 
 
 class _GhostBottleneck(nn.Module):
@@ -403,7 +405,8 @@ class _Residual(nn.Module):
         self.activation = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(self.activation(self.conv1(self.activation(x))))
+        output: Tensor = x + self.conv2(self.activation(self.conv1(self.activation(x))))
+        return output
 
 
 def vit_b() -> nn.Module:

@@ -166,7 +166,7 @@ def _trace(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Layer, ...]
     if not isinstance(first, Exception):
         return first, "trace on meta"
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    second = first
+    second: Any = first
     if device.type != "meta":
         second = _failure(lambda: trace(model, _to(inputs, device), None))
         if not isinstance(second, Exception):
@@ -225,12 +225,12 @@ def _own_shape(model: nn.Module) -> tuple[int, ...]:
     """Return the shape of one image as the model tells it: timm's, Hugging Face's."""
     told = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
     if isinstance(told, Mapping) and told.get("input_size"):
-        return (1, *told["input_size"])
+        return (1, *(int(side) for side in told["input_size"]))
     config = getattr(model, "config", None)
     size = getattr(config, "image_size", None)
     if size is not None:
         height, width = size if isinstance(size, (tuple, list)) else (size, size)
-        return (1, getattr(config, "num_channels", 3), height, width)
+        return (1, int(getattr(config, "num_channels", 3)), int(height), int(width))
     return (1, 3, 224, 224)
 
 

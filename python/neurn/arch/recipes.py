@@ -61,8 +61,8 @@ def _timm(model: str, size: int = 224) -> Recipe:
     return Recipe(f"timm/{model}", "timm", "timm:create_model", arguments, (1, 3, size, size))
 
 
-_SEGMENTATION = {"aux_loss": True, "weights_backbone": None}
-_PLAIN = {"init_weights": False}
+_SEGMENTATION: dict[str, Any] = {"aux_loss": True, "weights_backbone": None}
+_PLAIN: dict[str, Any] = {"init_weights": False}
 
 # In the order of the published figure.
 PUBLISHED = (
@@ -96,8 +96,8 @@ _TORCHVISION = """
     alexnet convnext_tiny convnext_small convnext_base convnext_large densenet161 efficientnet_b0
     efficientnet_v2_s efficientnet_v2_m efficientnet_v2_l maxvit_t mnasnet1_0 mobilenet_v2
     mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_x_8gf regnet_y_400mf regnet_y_8gf
-    regnet_y_32gf resnet34 resnet50 resnet101 resnext50_32x4d swin_t swin_s swin_b swin_v2_t swin_v2_b
-    vgg13 vgg16 vgg16_bn vgg19 vit_b_16 vit_b_32 vit_l_16 wide_resnet101_2
+    regnet_y_32gf resnet34 resnet50 resnet101 resnext50_32x4d swin_t swin_s swin_b swin_v2_t
+    swin_v2_b vgg13 vgg16 vgg16_bn vgg19 vit_b_16 vit_b_32 vit_l_16 wide_resnet101_2
 """.split()
 
 _TIMM = """

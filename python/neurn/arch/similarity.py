@@ -143,7 +143,7 @@ class Similarity:
         for i, j in np.argwhere(room <= 0).tolist():
             index[i, j] = self.sequences[i].tokens == self.sequences[j].tokens
         np.fill_diagonal(index, 1.0)
-        return index
+        return np.asarray(index, dtype=np.float64)
 
     def correlation(self) -> Array:
         """Pearson correlation between the rows of `scores`, shape (n, n), from -1 to 1.
@@ -160,7 +160,7 @@ class Similarity:
         if len(self.names) == 1:
             return np.ones((1, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.corrcoef(self.scores)
+            found = np.asarray(np.corrcoef(self.scores))
         np.fill_diagonal(found, 1.0)
         return np.asarray((found + found.T) / 2, dtype=np.float64)
 

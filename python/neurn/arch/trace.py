@@ -25,18 +25,20 @@ _WEIGHTED = ("input", "weight")
 # What moves, makes or asks about numbers, and is no layer under any vocabulary.
 _MOVES = frozenset(
     """
-    size dim numel view reshape flatten permute transpose contiguous expand expand_as chunk split
-    unbind unsqueeze squeeze getitem setitem get set type to float half bfloat16 stack pad roll clone
-    detach zeros ones empty full arange linspace zeros_like ones_like empty_like full_like tensor
-    repeat repeat_interleave masked_fill where tril triu movedim moveaxis swapaxes swapdims unfold
-    narrow select index_select gather view_as reshape_as is_floating_point is_complex item tolist
-    stride is_contiguous data_ptr element_size new_zeros new_ones new_empty new_full new_tensor
-    type_as unflatten channel_shuffle native_channel_shuffle pixel_shuffle pixel_unshuffle long int
-    bool cpu t interpolate upsample broadcast_to tile copy fill eq ne lt le gt ge rsub sub div
-    truediv rdiv neg pow sqrt rsqrt floordiv mod len hash bool format repr device dtype shape
-    requires_grad is_cuda is_nested ndim data grad_fn result_type promote_types sum amax amin
-    exp log abs clamp argmax argmin all any sort cumsum hstack vstack dropout0 is_meta layout names set_grad_enabled max min norm meshgrid cos sin outer
-    scalar_tensor and or invert xor as_strided slice alias lift_fresh_copy sym_size embedding_renorm
+    size dim numel view reshape flatten permute transpose contiguous expand expand_as chunk
+    split unbind unsqueeze squeeze getitem setitem get set type to float half bfloat16 stack pad
+    roll clone detach zeros ones empty full arange linspace zeros_like ones_like empty_like
+    full_like tensor repeat repeat_interleave masked_fill where tril triu movedim moveaxis
+    swapaxes swapdims unfold narrow select index_select gather view_as reshape_as
+    is_floating_point is_complex item tolist stride is_contiguous data_ptr element_size
+    new_zeros new_ones new_empty new_full new_tensor type_as unflatten channel_shuffle
+    native_channel_shuffle pixel_shuffle pixel_unshuffle long int bool cpu t interpolate
+    upsample broadcast_to tile copy fill eq ne lt le gt ge rsub sub div truediv rdiv neg pow
+    sqrt rsqrt floordiv mod len hash format repr device dtype shape requires_grad is_cuda
+    is_nested ndim data grad_fn result_type promote_types sum amax amin exp log abs clamp argmax
+    argmin all any sort cumsum hstack vstack is_meta layout names set_grad_enabled max min norm
+    meshgrid cos sin outer scalar_tensor and or invert xor as_strided slice alias
+    lift_fresh_copy sym_size embedding_renorm
     """.split()
 )
 

@@ -202,7 +202,7 @@ _OTHERS = {
 _LEFT_OUT = [
     *["Flatten", "Identity", "InputLayer", "Softmax", "softmax", "log_softmax"],
     *[f"ZeroPadding{d}" for d in _KERAS_DIMENSIONS],
-    *["Dropout0", "Reshape", "Transpose", "Permute"],
+    *["Reshape", "Transpose", "Permute"],
 ]
 
 _LETTERS = {
