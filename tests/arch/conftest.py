@@ -7,7 +7,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def torchvision():
-    """The package, or a skip. Where its library does not fit torch's build, operators are declared."""
+    """The package, or a skip; with its operators declared where its library does not load."""
     if importlib.util.find_spec("torchvision") is None:
         pytest.skip("torchvision is not installed")
     try:
