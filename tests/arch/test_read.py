@@ -70,7 +70,7 @@ class TestTrace:
         assert arch.sequence(Attention()).tokens == ("attention",)
         mha = nn.TransformerEncoderLayer(8, 2, batch_first=True)
         found = arch.sequence(mha, input=(1, 5, 8)).tokens
-        assert found[:4] == ("linear", "attention", "linear", "add")
+        assert found[:5] == ("linear", "attention", "linear", "dropout", "add")
 
     def test_recurrent_and_embedding(self):
         model = nn.Sequential(nn.Embedding(10, 4), nn.LSTM(4, 6))

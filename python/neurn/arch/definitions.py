@@ -213,7 +213,8 @@ class _SplitAttention(nn.Module):
         weights = self.fc2(self.relu(self.bn1(self.fc1(pooled))))
         shares = weights.view(len(x), self.radix, -1, 1, 1).softmax(1).unbind(1)
         weighted = [share * split for share, split in zip(shares, splits, strict=True)]
-        return sum(weighted[1:], weighted[0])
+        output: Tensor = sum(weighted[1:], weighted[0])
+        return output
 
 
 # Kernel, expanded and output channels, squeeze and excitation, stride.

@@ -207,10 +207,10 @@ def _inputs(model: nn.Module, input: Any) -> tuple[Any, ...]:
         return (input,)
     if isinstance(input, Mapping):
         raise TypeError("input must be a shape, a tensor or a tuple of arguments, got a mapping")
-    input = tuple(input)
-    if all(isinstance(side, int) for side in input):
-        return (torch.zeros(input),)
-    return input
+    arguments: tuple[Any, ...] = tuple(input)
+    if all(isinstance(side, int) for side in arguments):
+        return (torch.zeros(arguments),)
+    return arguments
 
 
 def _words(model: nn.Module) -> bool:
