@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -171,7 +173,10 @@ class TestOthers:
             arch.sequence("lost.onnx")
 
 
-@pytest.mark.parametrize("make", [definitions.UNet, definitions.CORnetS, definitions.GhostNet])
+OWN = [definitions.UNet, definitions.CORnetS, definitions.GhostNet, definitions.ResNeSt50]
+
+
+@pytest.mark.parametrize("make", OWN)
 def test_own_definitions_run_and_are_the_catalogue_s(make):
     name = {"UNet": "U-Net", "CORnetS": "CORnet-S"}.get(make.__name__, make.__name__)
     with torch.device("meta"):
@@ -180,3 +185,37 @@ def test_own_definitions_run_and_are_the_catalogue_s(make):
         assert arch.sequence(model, vocabulary).tokens == arch.zoo.sequence(name, vocabulary).tokens
     small = make().eval()
     assert torch.isfinite(small(torch.rand(1, 3, 64, 64))).all()
+
+
+def test_dpt_is_the_catalogue_s(timm):
+    with torch.device("meta"):
+        model = definitions.DPTLarge()
+    found = arch.sequence(model, input=(1, 3, 384, 384))
+    assert found.tokens == arch.zoo.sequence("MiDaS").tokens
+    assert len(arch.sequence(model, "published")) == 238
+
+
+def keras_layer(kind, shape=(None, 8, 8, 4), activation=None, **attributes):
+    """What a layer of Keras tells of itself."""
+    tensor = SimpleNamespace(shape=shape)
+    if activation is not None:
+        attributes["activation"] = SimpleNamespace(__name__=activation)
+    return type(kind, (), {"name": kind, "input": tensor, "output": tensor, **attributes})()
+
+
+def test_keras():
+    layers = [
+        keras_layer("Conv2D", activation="relu", kernel_size=(3, 3), strides=(2, 2), filters=4),
+        keras_layer("DepthwiseConv2D", activation="linear", kernel_size=(3, 3), strides=(1, 1)),
+        keras_layer("Activation", activation="relu"),
+        keras_layer("Dense", shape=(None, 4), activation="softmax", units=10),
+    ]
+    model = SimpleNamespace(layers=layers, get_config=dict)
+    found = arch.sequence(model, "fine")
+    assert found.tokens == (
+        *("conv3x3/2", "activation", "depthwise conv3x3"),
+        *("activation", "linear"),
+    )
+    assert found.layers[-1].parameters["channels"] == (4, 10)
+    assert found.layers[0].shape == (1, 8, 8, 4)
+    assert str(arch.sequence(model, "published")) == "CL"
