@@ -4,8 +4,8 @@ from neurn import _native
 
 _native.load()
 
-from neurn import align, transforms  # noqa: E402
+from neurn import align, arch, transforms  # noqa: E402
 from neurn.layer import NeuRN, neurn, prepend  # noqa: E402
 
 __version__ = _native.build_info()["version"]
-__all__ = ["NeuRN", "__version__", "align", "neurn", "prepend", "transforms"]
+__all__ = ["NeuRN", "__version__", "align", "arch", "neurn", "prepend", "transforms"]

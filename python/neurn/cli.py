@@ -7,6 +7,8 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import neurn
 
@@ -56,12 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="neurn",
-        description="Neural response normalization for images, alignment of layer sequences, and "
-        "recordings of the mouse visual cortex.",
+        description="Neural response normalization for images, comparison of architectures, "
+        "alignment, and recordings of the mouse visual cortex.",
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_align, _add_mouse):
+    for add in (_add_demo, _add_align, _add_arch, _add_mouse):
         add(commands)
     return parser
 
@@ -119,16 +121,27 @@ def _add_align(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "score all pairs of a file. Exact for any length and scoring.",
     )
     command.add_arguments(parser)
-    parser.set_defaults(call=_align)
+    parser.set_defaults(call=partial(_run, command))
 
 
-def _align(options: argparse.Namespace) -> int:
-    from neurn.align import command
-
+def _run(command: Any, options: argparse.Namespace) -> int:
     try:
-        return command.run(options)
+        return int(command.run(options))
     except command.ArgumentError as error:
         raise UsageError(str(error)) from error
+
+
+def _add_arch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.arch import command
+
+    parser = commands.add_parser(
+        "arch",
+        help="architectures: list and show them, compare two, or all of a set",
+        description="Read models as sequences of layers and compare them. Known architectures "
+        "need no package but this one.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=partial(_run, command))
 
 
 def _add_mouse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -141,16 +154,7 @@ def _add_mouse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "of the Allen Brain Observatory (Visual Coding), and choose neurons of them.",
     )
     command.add_arguments(parser)
-    parser.set_defaults(call=_mouse)
-
-
-def _mouse(options: argparse.Namespace) -> int:
-    from neurn.mouse import command
-
-    try:
-        return command.run(options)
-    except command.ArgumentError as error:
-        raise UsageError(str(error)) from error
+    parser.set_defaults(call=partial(_run, command))
 
 
 def _whole_number(low: int, high: int) -> Callable[[str], int]:

@@ -1,0 +1,237 @@
+"""``neurn arch``: list, show, compare, matrix."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from neurn import arch
+from neurn._files import open_atomic, write_atomic
+from neurn._optional import import_optional
+from neurn.align import html
+from neurn.align.command import Table, lines
+from neurn.arch.plot import new_figure_axes
+from neurn.arch.read import METHODS
+from neurn.arch.similarity import VALUES
+from neurn.arch.vocabulary import UNKNOWN, VOCABULARIES
+
+PICTURES = (".png", ".pdf", ".svg")
+TABLES = (".csv", ".parquet", ".npz")
+PAGES = (".html",)
+
+_MODEL = "a name of the zoo, module:callable, or an ONNX file"
+
+
+class ArgumentError(ValueError):
+    """An argument is not allowed; the message names it and says why."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``neurn arch``."""
+    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+    each = parts.add_parser("list", help="names of the zoo, and what defines them")
+    each.add_argument("--which", choices=arch.zoo.KINDS, default="all", help="default: all")
+    each.add_argument("--json", action="store_true", help="print JSON")
+
+    show = parts.add_parser("show", help="the layers of a model")
+    show.add_argument("model", metavar="MODEL", help=_MODEL)
+    _add_reading(show)
+    show.add_argument("--json", action="store_true", help="print JSON")
+
+    compare = parts.add_parser("compare", help="align two models, or print how alike several are")
+    compare.add_argument("models", metavar="MODEL", nargs="+", help=f"two or more: {_MODEL}")
+    _add_reading(compare)
+    compare.add_argument("--html", metavar="FILE", help="of two: write the alignment as a page")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+
+    matrix = parts.add_parser("matrix", help="how alike all models of a set are")
+    matrix.add_argument(
+        "--models", metavar="MODEL", nargs="+", help="default: the 44 published architectures"
+    )
+    _add_reading(matrix)
+    matrix.add_argument("--what", choices=VALUES, default="index", help="default: index")
+    matrix.add_argument(
+        "--oddities",
+        action="store_true",
+        help="the published set exactly as the published heatmap shows it",
+    )
+    matrix.add_argument("--cluster", action="store_true", help="pictures: like ones side by side")
+    matrix.add_argument(
+        "--out",
+        metavar="FILE",
+        help=f"write {', '.join((*TABLES, *PICTURES, *PAGES))}; CSV is printed otherwise",
+    )
+    matrix.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
+    matrix.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--vocabulary", choices=[*VOCABULARIES], default="canonical", help="default: canonical"
+    )
+    parser.add_argument("--method", choices=METHODS, default="auto", help="of torch models")
+    parser.add_argument(
+        "--input", metavar="SHAPE", type=_shape, help="of torch models: 1,3,224,224"
+    )
+    parser.add_argument("--unknown", choices=UNKNOWN, help="what becomes of unknown layers")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the arguments say and return 0.
+
+    Raises
+    ------
+    ArgumentError
+        If they do not go together, or a model cannot be read.
+    """
+    parts = {"list": _list, "show": _show, "compare": _compare, "matrix": _matrix}
+    try:
+        parts[options.part](options)
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(str(error)) from error
+    return 0
+
+
+def _list(options: argparse.Namespace) -> None:
+    names = arch.zoo.names(options.which)
+    if options.json:
+        print(json.dumps({name: arch.zoo.provenance(name) for name in names}, indent=1))
+        return
+    width = max(map(len, names))
+    for name in names:
+        made = arch.zoo.provenance(name)
+        version = f" {made['version']}" if made["version"] else ""
+        print(f"{name:<{width}}  {made['package']}{version}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    found = arch.sequence(_model("MODEL", options.model), **_reading(options))
+    if options.json:
+        layers = [
+            {"token": token, "name": layer.name, "class": layer.module or layer.kind}
+            | {"parameters": dict(layer.parameters), "shape": layer.shape}
+            for token, layer in zip(found.tokens, found.layers, strict=True)
+        ]
+        print(json.dumps({"source": found.source, "layers": layers}))
+        return
+    rows = [
+        (token, layer.module or layer.kind, "x".join(map(str, layer.shape or ())), layer.name)
+        for token, layer in zip(found.tokens, found.layers, strict=True)
+    ]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+    for row in rows:
+        print("  ".join([*(f"{text:<{w}}" for text, w in zip(row, widths, strict=False)), row[3]]))
+    counts = ", ".join(f"{count} {token}" for token, count in found.counts().items())
+    print(f"{len(found)} layers ({found.source}): {counts}")
+    if found.dropped:
+        left = ", ".join(f"{count} {kind}" for kind, count in found.dropped.items())
+        print(f"left out, not in the vocabulary: {left}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    if len(options.models) < 2:
+        raise ArgumentError("argument MODEL: give two models or more, got 1")
+    if options.html is not None and len(options.models) > 2:
+        raise ArgumentError(f"argument --html: is for two models, got {len(options.models)}")
+    found = _similarity(options, options.models)
+    if len(options.models) > 2:
+        table = Table(list(found.names), "index", found.index)
+        if options.json:
+            print(json.dumps({"names": found.names, "index": found.index.tolist()}))
+        else:
+            table.write_csv(sys.stdout)
+        return
+    alignment = found.align(*found.names)
+    if options.html is not None:
+        write_atomic(Path(options.html), alignment.to_html())
+    if options.json:
+        print(alignment.to_json())
+    else:
+        print(f"a: {found.names[0]}\nb: {found.names[1]}\n{alignment}")
+
+
+def _matrix(options: argparse.Namespace) -> None:
+    suffix = "" if options.out is None else Path(options.out).suffix.lower()
+    allowed = (*TABLES, *PICTURES, *PAGES)
+    if options.out is not None and suffix not in allowed:
+        raise ArgumentError(
+            f"argument --out: must end in {', '.join(allowed)}, got {options.out!r}"
+        )
+    if suffix == ".parquet":
+        import_optional("pyarrow", "parquet")
+    progress = not options.quiet and (sys.stderr.isatty() or lines(sys.stderr))
+    found = _similarity(
+        options,
+        options.models or "published",
+        oddities=options.oddities,
+        threads=options.threads,
+        progress=progress,
+    )
+    table = Table(list(found.names), options.what, found.values(options.what))
+    if options.out is None:
+        table.write_csv(sys.stdout)
+    elif suffix in TABLES:
+        table.write(Path(options.out))
+    elif suffix in PICTURES:
+        with open_atomic(Path(options.out)) as file:
+            _draw(found, options, file, suffix[1:])
+    else:
+        picture = io.BytesIO()
+        _draw(found, options, picture, "svg")
+        svg = picture.getvalue().decode()
+        title = f"{len(found.names)} architectures: {options.what}"
+        write_atomic(Path(options.out), html.page(svg[svg.index("<svg") :], title))
+
+
+def _draw(found: arch.Similarity, options: argparse.Namespace, file: Any, kind: str) -> None:
+    axes = new_figure_axes(found, options.cluster)
+    found.plot(axes, what=options.what, dendrogram=options.cluster)
+    axes.figure.savefig(file, format=kind, dpi=200)
+
+
+def _similarity(options: argparse.Namespace, models: Any, **more: Any) -> arch.Similarity:
+    if not isinstance(models, str):
+        repeated = {text for text in models if models.count(text) > 1}
+        if repeated:
+            raise ArgumentError(f"argument MODEL: got {min(repeated)!r} twice")
+        models = {text: _model("MODEL", text) for text in models}
+    return arch.similarity(models, **_reading(options), **more)
+
+
+def _reading(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("vocabulary", "method", "input", "unknown")
+    return {name: getattr(options, name) for name in names}
+
+
+def _model(argument: str, text: str) -> Any:
+    """Return what an argument speaks of: a name or a file as it is, a callable's model."""
+    module, colon, name = text.partition(":")
+    if not colon or text.endswith(".onnx"):
+        return text
+    try:
+        # What stands in the working directory can be named, as with python -m.
+        sys.path.insert(0, "")
+        try:
+            call = getattr(importlib.import_module(module), name)
+        finally:
+            sys.path.remove("")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(f"argument {argument}: {text!r} cannot be imported: {error}") from error
+    try:
+        return call()
+    except Exception as error:  # a model's own code may raise anything
+        raise ArgumentError(
+            f"argument {argument}: {text!r} cannot be called without arguments: {error}"
+        ) from error
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(side) for side in text.split(","))
+
+
+_shape.__name__ = "shape"  # argparse: invalid shape value

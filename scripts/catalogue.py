@@ -1,0 +1,154 @@
+"""Make the catalogue of the zoo from real models: python scripts/catalogue.py.
+
+Needs the extra ``zoo``. Keras reads its backend once, so that its models are made by processes of
+their own: on torch's meta device, and with jax where torch cannot build them. Weights are never
+read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+CATALOGUE = Path(__file__).parents[1] / "python" / "neurn" / "arch" / "catalogue.json.gz"
+NEEDS_JAX = ("NASNetMobile",)
+PACKAGES = ("torch", "torchvision", "timm", "keras", "transformers", "pytorchcv", "jax")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=CATALOGUE)
+    parser.add_argument("--backend", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.backend:
+        json.dump(read_keras(options.backend), sys.stdout)
+        return
+    models: dict[str, Any] = {}
+    for backend in ("torch", "jax"):
+        command = [sys.executable, __file__, "--backend", backend]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        models |= json.loads(done.stdout)
+    models |= read_torch()
+    write(models, options.out)
+
+
+def read_keras(backend: str) -> dict[str, Any]:
+    """Read the models of Keras that are made with one backend."""
+    os.environ["KERAS_BACKEND"] = backend
+    import keras
+
+    from neurn.arch.keras import keras_layers
+    from neurn.arch.recipes import RECIPES
+
+    found = {}
+    for recipe in RECIPES.values():
+        jax = recipe.name in NEEDS_JAX
+        if recipe.package == "keras" and jax == (backend == "jax"):
+            with keras.device("cpu" if jax else "meta"):
+                layers = keras_layers(recipe.build())
+            found[recipe.name] = {
+                "backend": backend,
+                "readings": {"layers": reading(layers, "layers of Keras")},
+            }
+    return found
+
+
+def read_torch() -> dict[str, Any]:
+    """Read all models of torch."""
+    import torch
+
+    from neurn import arch
+    from neurn.arch.recipes import RECIPES
+
+    found = {}
+    keep = declare_torchvision()
+    for recipe in RECIPES.values():
+        if recipe.package == "keras":
+            continue
+        start = time.perf_counter()
+        try:
+            with torch.device("meta"):
+                model = recipe.build()
+        except (NotImplementedError, RuntimeError):  # it computes with numbers while it is made
+            model = recipe.build()
+        wanted = {"trace": {"input": recipe.shape}, "modules": {}}
+        read = {
+            method: arch.read.read_torch(model, method, **kwargs)
+            for method, kwargs in wanted.items()
+        }
+        found[recipe.name] = {
+            "readings": {method: reading(*result) for method, result in read.items()}
+        }
+        print(
+            f"{recipe.name}: {len(read['trace'][0])} layers, {time.perf_counter() - start:.2f} s",
+            file=sys.stderr,
+        )
+    del keep
+    return found
+
+
+def declare_torchvision() -> Any:
+    """Declare torchvision's own operators where its library does not fit torch's build."""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return library
+    return None
+
+
+def reading(layers: Any, source: str) -> dict[str, Any]:
+    """Return layers as JSON holds them."""
+    return {
+        "source": source,
+        "layers": [
+            [layer.name, layer.kind, layer.module, dict(layer.parameters), layer.shape]
+            for layer in layers
+        ],
+    }
+
+
+def write(models: dict[str, Any], path: Path) -> None:
+    """Write the catalogue: what many layers share is kept once; the same models, the same bytes."""
+    from neurn._files import write_atomic
+    from neurn.arch.recipes import RECIPES
+
+    shared: dict[str, int] = {}
+
+    def place(value: Any) -> int:
+        return shared.setdefault(json.dumps(value, sort_keys=True), len(shared))
+
+    for name in RECIPES:
+        for each in models[name]["readings"].values():
+            layers = each["layers"]
+            each["names"] = [layer[0] for layer in layers]
+            each["layers"] = [[place(value) for value in layer[1:]] for layer in layers]
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    record = {
+        "made_by": "scripts/catalogue.py",
+        "versions": {name: version.partition("+")[0] for name, version in versions.items()},
+        "shared": [json.loads(text) for text in shared],
+        "models": {name: models[name] for name in RECIPES},
+    }
+    text = json.dumps(record, separators=(",", ":"))
+    write_atomic(path, gzip.compress(text.encode(), 9, mtime=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from neurn import arch
+from neurn.arch import definitions
+from neurn.arch.graph import canonical_order
+
+
+class Small(nn.Module):
+    def __init__(self, swap=False):
+        super().__init__()
+        self.swap = swap
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, groups=1)
+        self.deep = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8))
+        self.flat = nn.Conv2d(8, 8, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        x = self.relu(self.conv(x))
+        if self.swap:
+            flat, deep = self.flat(x), self.deep(x)
+        else:
+            deep, flat = self.deep(x), self.flat(x)
+        return self.relu(deep + flat) * 2
+
+
+class Attention(nn.Module):
+    def forward(self, x):
+        x = x.flatten(1, 2)
+        weights = (x @ x.transpose(1, 2) * 0.5).softmax(-1)
+        return nn.functional.dropout(weights, 0.1, self.training) @ x
+
+
+class Stubborn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return x if float(x.sum()) > 1e30 else x.relu()
+
+
+class Broken(Stubborn):
+    def forward(self, x):
+        raise RuntimeError("no such thing\nsecond line")
+
+
+class TestTrace:
+    def test_functions_modules_and_parameters(self):
+        model = Small().train()
+        found = arch.sequence(model)
+        assert found.tokens == (
+            *("conv", "activation", "conv", "norm"),
+            *("conv", "add", "activation"),
+        )
+        first = found.layers[2]
+        assert (first.name, first.kind, first.module) == ("deep.0", "conv2d", "Conv2d")
+        assert first.parameters["groups"] == 8 and first.parameters["channels"] == (8, 8)
+        assert first.shape == (1, 8, 111, 111)
+        assert found.source == "trace on meta" and model.training and model.deep.training
+        assert not model.conv._forward_hooks and model.conv.weight.device.type == "cpu"
+
+    def test_fine_tells_parameters(self):
+        found = arch.sequence(Small(), "fine").tokens
+        assert found[:3] == ("conv3x3/2", "relu", "depthwise conv3x3")
+
+    def test_attention_that_is_written_out_is_attention(self):
+        assert arch.sequence(Attention()).tokens == ("attention",)
+        mha = nn.TransformerEncoderLayer(8, 2, batch_first=True)
+        found = arch.sequence(mha, input=(1, 5, 8)).tokens
+        assert found[:5] == ("linear", "attention", "linear", "dropout", "add")
+
+    def test_recurrent_and_embedding(self):
+        model = nn.Sequential(nn.Embedding(10, 4), nn.LSTM(4, 6))
+        assert arch.sequence(model, input=torch.zeros(5, dtype=torch.int64)).tokens == (
+            "embedding",
+            "rnn",
+        )
+
+    def test_runs_on_the_device_where_meta_fails(self):
+        found = arch.sequence(Stubborn())
+        assert found.source == "trace on cpu" and found.tokens == ("conv", "activation")
+
+    def test_a_failure_is_one_sentence_and_modules_are_the_fallback(self):
+        with pytest.raises(arch.TraceError, match=r"no such thing\).*method='modules'\.$"):
+            arch.sequence(Broken(), method="trace")
+        with pytest.warns(UserWarning, match="modules are read instead"):
+            assert arch.sequence(Broken()).tokens == ("conv",)
+
+    def test_torchvision_and_timm_agree(self, torchvision, timm):
+        with torch.device("meta"):
+            a, b = torchvision.models.resnet50(), timm.create_model("resnet50")
+        assert arch.sequence(a).tokens == arch.sequence(b).tokens
+        assert arch.sequence(a).tokens == arch.zoo.sequence("timm/resnet50").tokens
+
+
+class TestGraph:
+    def test_order_does_not_depend_on_how_the_model_is_written(self):
+        found = [arch.sequence(Small(swap), method="graph") for swap in (False, True)]
+        assert found[0].tokens == found[1].tokens
+        traced = [arch.sequence(Small(swap)).tokens for swap in (False, True)]
+        assert traced[0] != traced[1]
+        assert sorted(found[0].tokens) == sorted(traced[0])
+        assert found[0].layers[0].name == "conv"
+
+    def test_a_failure_is_one_sentence(self):
+        with pytest.raises(arch.TraceError, match="cannot be exported"):
+            arch.sequence(Stubborn(), method="graph")
+
+    def test_canonical_order_is_topological(self):
+        before = [[], [0], [0], [1], [2, 3]]
+        order = canonical_order(before, ["a", "b", "b", "c", "d"])
+        assert all(order.index(s) < order.index(n) for n in range(5) for s in before[n])
+
+
+class TestOthers:
+    def test_lists_and_unknown(self):
+        kinds = ["Conv2d", "Wonder", "ReLU", "Flatten"]
+        assert arch.sequence(kinds).tokens == ("conv", "activation")
+        assert arch.sequence(kinds).dropped == {"Wonder": 1}
+        assert arch.sequence(kinds, unknown="keep").tokens == ("conv", "Wonder", "activation")
+        with pytest.raises(ValueError, match="lacks 'Wonder'"):
+            arch.sequence(kinds, unknown="error")
+
+    def test_modules(self):
+        assert str(arch.sequence(Small(), "published")) == "CCBCR"
+        found = arch.sequence(nn.MultiheadAttention(8, 2), method="modules")
+        assert found.tokens == ("attention", "linear")
+
+    def test_a_sequence_is_read_by_another_vocabulary(self):
+        found = arch.sequence(arch.sequence(Small()), "published")
+        assert str(found) == "CRCBCR" and found[0] == "C" and len(found) == 6
+        assert found == arch.sequence(Small(), "published", method="trace")
+        assert found.counts() == {"C": 3, "R": 2, "B": 1} and "trace" in repr(found)
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ({"model": 3}, "model must be"),
+            ({"model": [3]}, "got int at 0"),
+            ({"model": [], "method": "x"}, "method must be one of"),
+            ({"model": [], "vocabulary": "x"}, "vocabulary must be one of"),
+            ({"model": [], "unknown": "x"}, "unknown must be one of"),
+            ({"model": "VGG17"}, "close to it: VGG1"),
+            ({"model": Small(), "input": {"x": 1}, "method": "trace"}, "got a mapping"),
+        ],
+    )
+    def test_errors(self, arguments, words):
+        with pytest.raises((TypeError, ValueError), match=words):
+            arch.sequence(**arguments)
+
+    def test_onnx(self, tmp_path):
+        onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+        make = onnx.helper
+        shape = make.make_tensor_value_info
+        nodes = [
+            make.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
+            make.make_node("Relu", ["y"], ["z"]),
+        ]
+        weight = make.make_tensor("w", 1, [4, 3, 3, 3], [0.0] * 108)
+        ends = [shape("x", 1, [1, 3, 9, 9])], [shape("z", 1, [1, 4, 4, 4])]
+        onnx.save(
+            make.make_model(make.make_graph(nodes, "g", *ends, [weight])), tmp_path / "m.onnx"
+        )
+        found = arch.sequence(str(tmp_path / "m.onnx"), "fine")
+        assert found.tokens == ("conv3x3/2", "relu")
+        assert found.layers[1].shape == (1, 4, 4, 4)
+        with pytest.raises(FileNotFoundError, match="no file"):
+            arch.sequence("lost.onnx")
+
+
+OWN = [definitions.UNet, definitions.CORnetS, definitions.GhostNet, definitions.ResNeSt50]
+
+
+@pytest.mark.parametrize("make", OWN)
+def test_own_definitions_run_and_are_the_catalogue_s(make):
+    name = {"UNet": "U-Net", "CORnetS": "CORnet-S"}.get(make.__name__, make.__name__)
+    with torch.device("meta"):
+        model = make()
+    for vocabulary in ("published", "canonical"):
+        assert arch.sequence(model, vocabulary).tokens == arch.zoo.sequence(name, vocabulary).tokens
+    small = make().eval()
+    assert torch.isfinite(small(torch.rand(1, 3, 64, 64))).all()
+
+
+def test_dpt_is_the_catalogue_s(timm):
+    with torch.device("meta"):
+        model = definitions.DPTLarge()
+    found = arch.sequence(model, input=(1, 3, 384, 384))
+    assert found.tokens == arch.zoo.sequence("MiDaS").tokens
+    assert len(arch.sequence(model, "published")) == 238
+
+
+def keras_layer(kind, shape=(None, 8, 8, 4), activation=None, **attributes):
+    """What a layer of Keras tells of itself."""
+    tensor = SimpleNamespace(shape=shape)
+    if activation is not None:
+        attributes["activation"] = SimpleNamespace(__name__=activation)
+    return type(kind, (), {"name": kind, "input": tensor, "output": tensor, **attributes})()
+
+
+def test_keras():
+    layers = [
+        keras_layer("Conv2D", activation="relu", kernel_size=(3, 3), strides=(2, 2), filters=4),
+        keras_layer("DepthwiseConv2D", activation="linear", kernel_size=(3, 3), strides=(1, 1)),
+        keras_layer("Activation", activation="relu"),
+        keras_layer("Dense", shape=(None, 4), activation="softmax", units=10),
+    ]
+    model = SimpleNamespace(layers=layers, get_config=dict)
+    found = arch.sequence(model, "fine")
+    assert found.tokens == (
+        *("conv3x3/2", "activation", "depthwise conv3x3"),
+        *("activation", "linear"),
+    )
+    assert found.layers[-1].parameters["channels"] == (4, 10)
+    assert found.layers[0].shape == (1, 8, 8, 4)
+    assert str(arch.sequence(model, "published")) == "CL"

@@ -1,0 +1,199 @@
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from neurn import align, arch, cli
+
+needs_matplotlib = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
+)
+
+# Letters of each published architecture, in the order of the figure.
+LENGTHS = [
+    *[70, 123, 108, 210, 312, 107, 209, 311, 51, 193, 453, 21, 24, 29, 243, 339, 403, 237, 321],
+    *[125, 179, 179, 179, 179, 179, 179, 179, 57, 151, 126, 140, 193, 52, 124, 253, 126, 59, 202],
+    *[226, 245, 238, 272, 111, 60],
+]
+
+
+@pytest.fixture(scope="module")
+def heatmap():
+    return arch.similarity("published", "published", oddities=True)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return arch.similarity(["VGG16", "VGG19", "VGG11", "ResNet50", "ResNet101", "ViT-B"])
+
+
+class TestPublished:
+    def test_sequences(self):
+        found = arch.zoo.published(oddities=True)
+        assert [len(each) for each in found.values()] == LENGTHS
+        assert str(found["VGG11"]) == "CRMCRMCRCRMCRCRMCRCRMALRDLRDL"
+        own = arch.zoo.published()
+        assert (
+            len(own["EfficientNetB7"]) == 431 and own["EfficientNetB1"] == found["EfficientNetB7"]
+        )
+
+    def test_panels(self):
+        vgg16, vgg19, vgg11 = (
+            arch.zoo.sequence(name, "published") for name in ("VGG16", "VGG19", "VGG11")
+        )
+        assert align.score(vgg16, vgg19) == 15
+        assert align.score(vgg16, vgg11) == align.score(vgg19, vgg11) == -10
+
+    def test_correlation(self, heatmap):
+        found = heatmap.correlation()
+        place = heatmap.names.index
+        assert np.array_equal(found, found.T) and np.array_equal(np.diag(found), np.ones(44))
+        assert found[place("VGG16"), place("ResNet152")] < -0.8
+        assert found[place("EfficientNetB1"), place("EfficientNetB7")] == pytest.approx(1)
+        assert found[place("ResNet152"), place("DenseNet169")] == pytest.approx(1, abs=0.005)
+        assert found.min() == pytest.approx(-0.89, abs=0.005)
+
+
+class TestZoo:
+    def test_names(self):
+        assert len(arch.zoo.names("published")) == 44 and len(arch.zoo.names("current")) >= 60
+        assert len(set(arch.zoo.names())) == len(arch.zoo.names())
+        with pytest.raises(ValueError, match="which must be"):
+            arch.zoo.names("some")
+        for name in arch.zoo.names():
+            assert len(arch.zoo.sequence(name)) > 10 and arch.zoo.provenance(name)["package"]
+
+    def test_works_without_any_package(self):
+        blocked = "torchvision timm keras transformers onnx scipy pandas matplotlib pytorchcv"
+        code = (
+            f"import sys; sys.modules.update(dict.fromkeys({blocked.split()!r}))\n"
+            "from neurn import arch\n"
+            "print(arch.similarity('all').shortlist(1))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.parametrize("name", ["VGG11", "IBN-ResNet50", "torchvision/swin_t"])
+    def test_build_gives_what_the_catalogue_holds(self, name, torchvision):
+        model = arch.zoo.build(name)
+        for vocabulary in ("published", "canonical", "fine"):
+            expected = arch.zoo.sequence(name, vocabulary).tokens
+            assert arch.sequence(model, vocabulary).tokens == expected
+
+    def test_a_missing_package_is_one_sentence(self, monkeypatch):
+        for name in [name for name in sys.modules if name.startswith("pytorchcv")]:
+            monkeypatch.delitem(sys.modules, name)
+        if importlib.util.find_spec("pytorchcv") is None:
+            with pytest.raises(ImportError, match=r"pip install 'neurn\[zoo\]'"):
+                arch.zoo.build("ProxylessNAS")
+
+
+class TestSimilarity:
+    def test_index_is_the_aligner_s(self, small):
+        expected = align.all_pairs(small.sequences, small.scoring, metric="similarity")
+        np.testing.assert_allclose(small.index, expected, atol=1e-12)
+        assert "6 architectures" in repr(small)
+
+    def test_empty_sequences(self):
+        found = arch.similarity({"a": [], "b": [], "c": ["Conv2d"]}).index
+        assert found.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+
+    def test_insert_is_as_if_it_had_been_there(self, small):
+        whole = arch.similarity([*small.names, "U-Net"])
+        grown = small.insert("U-Net", "U-Net")
+        assert np.array_equal(grown.scores, whole.scores) and grown.names == whole.names
+        with pytest.raises(ValueError, match="new one"):
+            grown.insert("U-Net", "U-Net")
+
+    def test_nearest_and_shortlist(self, small):
+        assert small.nearest("VGG16", 1)[0][0] == "VGG19"
+        assert len(small.nearest("VGG16")) == 5
+        three = small.shortlist(3)
+        assert three[:2] == small.shortlist(2) and len(set(three)) == 3
+        assert set(small.shortlist(6)) == set(small.names)
+        with pytest.raises(ValueError, match="from 1 to 6"):
+            small.shortlist(7)
+        with pytest.raises(ValueError, match="one of the set"):
+            small.nearest("x")
+
+    def test_clusters(self, small):
+        pytest.importorskip("scipy", reason="scipy is not installed")
+        clusters = small.cluster()
+        assert ["VGG16", "VGG19", "VGG11"] in clusters.groups(3)
+        assert sorted(clusters.order) == list(range(6))
+        for call in (
+            lambda: small.cluster("scores"),
+            lambda: small.cluster(method="x"),
+            lambda: clusters.groups(9),
+            lambda: small.values("x"),
+        ):
+            with pytest.raises(ValueError, match="must be"):
+                call()
+
+    def test_frame(self, small):
+        pytest.importorskip("pandas", reason="pandas is not installed")
+        assert small.to_frame("scores").loc["VGG16", "VGG16"] == small.scores[0, 0]
+
+    def test_errors_and_diversity(self):
+        for arguments in ({"models": []}, {"models": ["VGG16"] * 2}):
+            with pytest.raises(ValueError, match="models must"):
+                arch.similarity(**arguments)
+        with pytest.raises(ValueError, match="oddities belong"):
+            arch.similarity(["VGG16"], oddities=True)
+        assert arch.diversity([["Conv2d"], ["Conv2d"]]) == 0
+        assert arch.diversity([["Conv2d"], ["Linear"]]) == 1
+        with pytest.raises(ValueError, match="two models"):
+            arch.diversity([["Conv2d"]])
+
+    @needs_matplotlib
+    def test_plot(self, small):
+        from neurn.arch.plot import new_figure_axes
+
+        axes = small.plot(new_figure_axes(small, True), dendrogram=True, frame=("VGG16", "VGG19"))
+        shown = [text.get_text() for text in axes.get_yticklabels()]
+        assert sorted(shown) == sorted(small.names) and len(axes.patches) == 1
+        for arguments in ({"order": "x"}, {"frame": ["x"]}, {"frame": ["VGG16", "ViT-B"]}):
+            with pytest.raises(ValueError, match="must"):
+                small.plot(new_figure_axes(small, False), **arguments)
+
+
+class TestCommand:
+    def run(self, *arguments):
+        assert cli.main(["arch", *map(str, arguments)]) == 0
+
+    def test_list_show_compare(self, capsys, tmp_path):
+        self.run("list", "--which", "published")
+        assert len(capsys.readouterr().out.splitlines()) == 44
+        self.run("show", "VGG16")
+        assert "13 conv" in capsys.readouterr().out
+        self.run("show", "torch.nn:ReLU", "--json")
+        assert '"token": "activation"' in capsys.readouterr().out
+        page = tmp_path / "a.html"
+        self.run("compare", "VGG16", "VGG19", "--vocabulary", "published", "--html", page)
+        assert "similarity 0.93" in capsys.readouterr().out and page.stat().st_size > 1000
+        self.run("compare", "VGG16", "VGG19", "VGG11")
+        assert capsys.readouterr().out.startswith("name,VGG16,VGG19,VGG11\nVGG16,1.0,")
+
+    @needs_matplotlib
+    @pytest.mark.parametrize("suffix", ["csv", "npz", "png", "html"])
+    def test_matrix(self, suffix, tmp_path):
+        out = tmp_path / f"m.{suffix}"
+        self.run("matrix", "--models", "VGG16", "VGG19", "--quiet", "--out", out)
+        assert out.stat().st_size > 50
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["show", "VGG17"], "close to it"),
+            (["show", "nowhere:x"], "cannot be imported"),
+            (["show", "torch.nn:Linear"], "without arguments"),
+            (["compare", "VGG16"], "two models or more"),
+            (["compare", "VGG16", "VGG16"], "twice"),
+            (["matrix", "--out", "m.xyz"], "must end in"),
+        ],
+    )
+    def test_wrong_usage(self, arguments, words, capsys):
+        assert cli.main(["arch", *arguments]) == 2
+        assert words in capsys.readouterr().err
