@@ -91,6 +91,7 @@ def _scatter_peaks(axes: Any, peaks: xr.Dataset, size: float, whole: bool) -> No
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xlim((-1.0 if whole else -0.05), 1.25)
     axes.grid(color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -215,6 +216,7 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
         axes.set_xlabel("split-half reliability (Spearman-Brown) at least")
         axes.set_ylabel("neurons (percent)")
         axes.grid(color="0.92", linewidth=0.6)
+        axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="upper right", fontsize=8)
         _mark(figure, statistics)
