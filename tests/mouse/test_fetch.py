@@ -65,7 +65,7 @@ def test_a_file_comes_whole_and_announced(bucket, tmp_path):
     assert target.read_bytes() == bucket.body
     assert list(target.parent.iterdir()) == [target]
     size = len(bucket.body)
-    assert fetch.session_size(7, bucket=bucket.url) == size
+    assert fetch.size_of(fetch.session_url(7, bucket.url)) == size
     assert calls[0] == (0, size) and calls[-1] == (size, size)
     assert len(mouse.open_nwb(target)) == 8
 
@@ -111,9 +111,9 @@ def test_what_is_no_recording_leaves_no_file(bucket, tmp_path):
 
 def test_addresses_that_lead_nowhere(bucket, tmp_path):
     with pytest.raises(ConnectionError, match=r"8.nwb: 404 Not Found"):
-        fetch.session_size(8, bucket=bucket.url)
+        fetch.size_of(fetch.session_url(8, bucket.url))
     with pytest.raises(ConnectionError, match="cannot be reached"):
-        fetch.session_size(8, bucket="http://127.0.0.1:1")
+        fetch.size_of(fetch.session_url(8, "http://127.0.0.1:1"))
 
 
 def test_from_the_shell(bucket, tmp_path, capsys):
@@ -125,7 +125,7 @@ def test_from_the_shell(bucket, tmp_path, capsys):
     assert f"{target}: {len(bucket.body) / 1e6:,.1f} MB" in capsys.readouterr().out
     assert not target.exists()
     assert cli.main(arguments) == 0
-    assert "fetching 7: 100 %" in capsys.readouterr().err
+    assert "fetching 7.nwb: 100 %" in capsys.readouterr().err
     assert cli.main(arguments) == 0
     assert "there already" in capsys.readouterr().out
     arguments[2] = "9"
