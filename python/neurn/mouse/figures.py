@@ -70,7 +70,10 @@ def draw_peaks(
             axes = figure.add_subplot(grid[row, 2 + column], sharey=main, sharex=main)
             _scatter_peaks(axes, peaks.sel(stimulus=[scene]), 8, whole)
             axes.set_title(f"scene {scene}", loc="left")
-            axes.tick_params(labelleft=False, labelbottom=row == 1 or len(scenes) <= columns)
+            lowest = row == 1 or len(scenes) <= columns
+            axes.tick_params(labelleft=False, labelbottom=lowest)
+            if lowest:
+                axes.set_xlabel("time to peak (s)")
             if images is not None:
                 inset = axes.inset_axes((0.55, 0.6, 0.44, 0.38))
                 inset.imshow(images[scene], cmap="gray", vmin=0, vmax=255)
@@ -211,7 +214,7 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
     matplotlib.figure.Figure
     """
     with _style():
-        figure = _figure(4.8, 3.4)
+        figure = _figure(6.6, 3.2)
         axes = figure.add_subplot()
         for area in [a for a in AREAS if a in statistics["area"].values]:
             values = statistics["reliability"].values[statistics["area"].values == area]
@@ -226,7 +229,7 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
         axes.grid(color="0.92", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="upper right", fontsize=8)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
         _mark(figure, statistics)
     return figure
 
@@ -254,9 +257,9 @@ def draw_maps(maps: xr.DataArray, count: int = 100, columns: int = 10) -> Any:
             axes.set_axis_off()
             if i < len(shown):
                 axes.imshow(shown[i], cmap="inferno")
-        unit = "images" if maps.attrs.get("mode") == "stimulus" else "pixels"
+        cells = "cells, one an image" if maps.attrs.get("mode") == "stimulus" else "pixels"
         figure.suptitle(
-            f"{len(shown)} representations, {shown.shape[1]} x {shown.shape[2]} {unit}\n"
+            f"{len(shown)} representations, {shown.shape[1]} x {shown.shape[2]} {cells}\n"
             "each from its smallest (dark) to its largest value (light)",
             fontsize=9,
         )
@@ -301,7 +304,7 @@ def draw_neuron(recording: Recording, neuron: int) -> Any:
         mean, error = one["tuning"].values, one["standard error"].values
         axes.fill_between(range(len(mean)), mean - error, mean + error, color="0.85")
         axes.plot(mean, color="#0072B2", linewidth=1)
-        axes.set_xlabel("image, best first (mean and its error)")
+        axes.set_xlabel("image, best first (band: s.e.m.)")
         axes.set_ylabel("response (percent dF/F)")
         axes = figure.add_subplot(grid[1, 2])
         picture = axes.imshow(one["map"], cmap="inferno")
@@ -427,7 +430,8 @@ def _mark(figure: Any, data: Any) -> None:
             color="#B00020",
             fontweight="bold",
         )
-        figure.get_layout_engine().set(rect=(0, 0.035, 1, 0.965))
+        below = 0.2 / figure.get_figheight()
+        figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
 
 
 def _figure(width: float, height: float) -> Any:
