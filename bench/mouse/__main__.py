@@ -65,6 +65,7 @@ def measure(quick: bool) -> list[Row]:
                 {
                     "what": what,
                     "s": f"{seconds:.2f}",
+                    "fastest, s": f"{min(run['seconds']):.2f}",
                     "first, s": f"{run['seconds'][0]:.2f}",
                     "peak, GB": f"{run['peak'] / 1e9:.2f}",
                     "goal": f"at most {', '.join(goals)}" if goals else "",
