@@ -59,11 +59,11 @@ struct LaneCall {
   const uint64_t* begun;  // [row][word] for the first `ragged` rows: queries that have begun
   int64_t ragged;
   uint64_t* difference;  // [column][plane][word], scratch
-  // Sums of differences along the last row up to each lane's last column; lanes in the order of
-  // their sizes, which are > 0.
+  // Sums of differences along the last row: copy c of entry e goes to sum[c * count + e], that of
+  // lane lane[e] + c * copy_lanes up to its last column. Entries in the order of size, > 0.
   const int32_t* lane;
   const int64_t* size;
-  int64_t count;
+  int64_t count, copies, copy_lanes;
   int64_t* sum;
 };
 
