@@ -1,57 +1,18 @@
 // neurn::nw_scores, registered through torch's stable ABI.
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "bounds.h"
+#include "call.h"
 #include "check.h"
 #include "engine.h"
 #include "threads.h"
 
 namespace neurn::align {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-
-[[noreturn]] void refuse(const std::string& sentence) { throw std::runtime_error(sentence); }
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
-std::string dtype_name(const Tensor& t) {
-  switch (t.scalar_type()) {
-    case ScalarType::Bool:
-      return "bool";
-    case ScalarType::Half:
-      return "float16";
-    case ScalarType::BFloat16:
-      return "bfloat16";
-    case ScalarType::Float:
-      return "float32";
-    case ScalarType::Double:
-      return "float64";
-    case ScalarType::ComplexFloat:
-      return "complex64";
-    case ScalarType::ComplexDouble:
-      return "complex128";
-    default:
-      return torch::headeronly::toString(t.scalar_type());
-  }
-}
 
 // Elements of a vector or a matrix of any strides, in order.
 template <class T, class Element>
@@ -67,35 +28,10 @@ std::vector<T> copied(const Tensor& t) {
   return out;
 }
 
-// read(element) of an integer tensor's element type.
-template <class Read>
-auto read_integers(const char* name, const Tensor& t, const char* allowed, Read read) {
-  switch (t.scalar_type()) {
-    case ScalarType::Byte:
-      return read(uint8_t());
-    case ScalarType::Char:
-      return read(int8_t());
-    case ScalarType::Short:
-      return read(int16_t());
-    case ScalarType::UInt16:
-      return read(uint16_t());
-    case ScalarType::Int:
-      return read(int32_t());
-    case ScalarType::Long:
-      return read(int64_t());
-    default:
-      refuse(std::string(name) + " must have " + allowed + " dtype, got " + dtype_name(t));
-  }
-}
-
 std::vector<int64_t> integers(const char* name, const Tensor& t,
                               const char* allowed = "an integer") {
   return read_integers(name, t, allowed,
                        [&](auto element) { return copied<int64_t, decltype(element)>(t); });
-}
-
-bool is_floating(const Tensor& t) {
-  return t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double;
 }
 
 std::vector<double> floats(const Tensor& t) {
@@ -111,23 +47,11 @@ struct Whole {
 };
 
 constexpr double largest_scale = double(int64_t{1} << 20);
-constexpr double largest_exact = double(int64_t{1} << 53);
 
 Whole whole_scores(const Tensor& substitution, double gap_open, double gap_extend) {
-  for (const auto& [name, gap] : {std::pair{"gap_open", gap_open}, {"gap_extend", gap_extend}}) {
-    if (!std::isfinite(gap) || gap > 0) {
-      refuse(std::string(name) + " must be a finite number <= 0, got " + number(gap));
-    }
-  }
   if (!is_floating(substitution)) {
     std::vector<int64_t> scores =
         integers("substitution", substitution, "an integer or floating (32 or 64 bits)");
-    for (const auto& [name, gap] : {std::pair{"gap_open", gap_open}, {"gap_extend", gap_extend}}) {
-      if (gap != std::floor(gap) || gap <= -largest_exact) {
-        refuse(std::string(name) +
-               " must be a whole number where substitution is of integers, got " + number(gap));
-      }
-    }
     return {std::move(scores), int64_t(gap_open), int64_t(gap_extend), 1};
   }
   std::vector<double> scores = floats(substitution);
@@ -156,24 +80,6 @@ Whole whole_scores(const Tensor& substitution, double gap_open, double gap_exten
   whole.gap_open = whole.substitution.back();
   whole.substitution.pop_back();
   return whole;
-}
-
-void check_shapes(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
-                  const Tensor& substitution) {
-  if (tokens.dim() != 1) {
-    refuse("tokens must have 1 dimension, got " + std::to_string(tokens.dim()));
-  }
-  if (offsets.dim() != 1 || offsets.size(0) == 0 || offsets.scalar_type() != ScalarType::Long) {
-    refuse("offsets must be of int64 and have shape (sequences + 1,)");
-  }
-  if (pairs.dim() != 2 || pairs.size(1) != 2 || pairs.scalar_type() != ScalarType::Long) {
-    refuse("pairs must be of int64 and have shape (pairs, 2)");
-  }
-  const bool square = substitution.dim() == 2 && substitution.size(0) == substitution.size(1);
-  const bool two = substitution.dim() == 1 && substitution.size(0) == 2;
-  if (!square && !two) {
-    refuse("substitution must have shape (symbols, symbols), or (2,) for match and mismatch");
-  }
 }
 
 template <class Element>
@@ -248,11 +154,13 @@ void check_bounds(const Scoring& scoring, const Sequences& set, const int64_t* p
   }
 }
 
-Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
-                 const Tensor& substitution, double gap_open, double gap_extend) {
-  check_shapes(tokens, offsets, pairs, substitution);
+// pairs: (count, 2), in order.
+std::vector<int64_t> scores_of(const Tensor& tokens, const Tensor& offsets, const int64_t* pairs,
+                               int64_t count, const Tensor& substitution, double gap_open,
+                               double gap_extend, double* scale) {
+  check_call(tokens, offsets, substitution, gap_open, gap_extend);
   const std::vector<Token> all = checked_tokens(tokens);
-  const Numbers starts(offsets), listed(pairs);
+  const Numbers starts(offsets);
   const Whole whole = whole_scores(substitution, gap_open, gap_extend);
   const bool exact_floats = is_floating(substitution);
 
@@ -274,22 +182,31 @@ Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
     if (table.empty()) table.push_back(0);
     scoring.table = table.data();
   }
-  const int64_t sequences = offsets.size(0) - 1, count = pairs.size(0);
+  const int64_t sequences = offsets.size(0) - 1;
   const Sequences set{all.data(), starts.data(), sequences};
   check_offsets("offsets", starts.data(), sequences, int64_t(all.size()));
-  check_pairs(listed.data(), count, sequences);
+  check_pairs(pairs, count, sequences);
   check_tokens("tokens", {all.data(), int64_t(all.size())}, scoring);
 
-  check_bounds(scoring, set, listed.data(), count, exact_floats);
+  check_bounds(scoring, set, pairs, count, exact_floats);
   std::vector<int64_t> scores(count);
   const int64_t threads = static_cast<int64_t>(torch::stable::get_num_threads());
-  pair_scores(set, listed.data(), count, scoring, {false, false, false, false, -1}, scores.data(),
+  pair_scores(set, pairs, count, scoring, {false, false, false, false, -1}, scores.data(),
               on_threads(threads));
+  *scale = whole.scale;
+  return scores;
+}
+
+// In a tensor of the substitution's kind.
+Tensor tensor_of(const std::vector<int64_t>& scores, const std::vector<int64_t>& sizes,
+                 const Tensor& substitution, double scale, const Tensor& like) {
+  const bool exact_floats = is_floating(substitution);
+  const int64_t count = int64_t(scores.size());
   Tensor out =
-      torch::stable::new_empty(pairs, {count}, exact_floats ? ScalarType::Double : ScalarType::Int);
+      torch::stable::new_empty(like, sizes, exact_floats ? ScalarType::Double : ScalarType::Int);
   void* const result = out.mutable_data_ptr();
   for (int64_t p = 0; exact_floats && p < count; ++p) {
-    static_cast<double*>(result)[p] = double(scores[p]) / whole.scale;
+    static_cast<double*>(result)[p] = double(scores[p]) / scale;
   }
   for (int64_t p = 0; !exact_floats && p < count; ++p) {
     static_cast<int32_t*>(result)[p] = int32_t(scores[p]);
@@ -298,10 +215,10 @@ Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
 }
 
 // Whatever is wrong with the arguments is a RuntimeError, as in torch's operators.
-Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
-                 const Tensor& substitution, double gap_open, double gap_extend) {
+template <class Body>
+Tensor refusing(const Body& body) {
   try {
-    return scores_of(tokens, offsets, pairs, substitution, gap_open, gap_extend);
+    return body();
   } catch (const std::invalid_argument& error) {
     refuse(error.what());
   } catch (const std::overflow_error& error) {
@@ -310,14 +227,53 @@ Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
 }
 
 }  // namespace
+
+Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                 const Tensor& substitution, double gap_open, double gap_extend) {
+  check_listed(pairs);
+  return refusing([&] {
+    const Numbers listed(pairs);
+    double scale = 1;
+    const std::vector<int64_t> scores = scores_of(tokens, offsets, listed.data(), pairs.size(0),
+                                                  substitution, gap_open, gap_extend, &scale);
+    return tensor_of(scores, {pairs.size(0)}, substitution, scale, pairs);
+  });
+}
+
+Tensor nw_cross_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& rows,
+                       const Tensor& columns, const Tensor& substitution, double gap_open,
+                       double gap_extend) {
+  check_sides(rows, columns);
+  return refusing([&] {
+    const Numbers first(rows), second(columns);
+    const int64_t height = rows.size(0), width = columns.size(0);
+    std::vector<int64_t> pairs;
+    pairs.reserve(2 * height * width);
+    for (int64_t i = 0; i < height; ++i) {
+      for (int64_t j = 0; j < width; ++j) {
+        pairs.push_back(first.data()[i]);
+        pairs.push_back(second.data()[j]);
+      }
+    }
+    double scale = 1;
+    const std::vector<int64_t> scores = scores_of(tokens, offsets, pairs.data(), height * width,
+                                                  substitution, gap_open, gap_extend, &scale);
+    return tensor_of(scores, {height, width}, substitution, scale, rows);
+  });
+}
+
 }  // namespace neurn::align
 
 STABLE_TORCH_LIBRARY_FRAGMENT(neurn, m) {
   m.def(
       "nw_scores(Tensor tokens, Tensor offsets, Tensor pairs, Tensor substitution, "
       "float gap_open, float gap_extend) -> Tensor");
+  m.def(
+      "nw_cross_scores(Tensor tokens, Tensor offsets, Tensor rows, Tensor columns, "
+      "Tensor substitution, float gap_open, float gap_extend) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(neurn, CPU, m) {
   m.impl("nw_scores", TORCH_BOX(&neurn::align::nw_scores));
+  m.impl("nw_cross_scores", TORCH_BOX(&neurn::align::nw_cross_scores));
 }

@@ -1,0 +1,202 @@
+// Chooses and starts the kernels of nw_scores.
+#include <algorithm>
+#include <stdexcept>
+
+#include "../../cuda/launch.h"
+#include "kernels.h"
+#include "plan.cuh"
+#include "wavefront.cuh"
+
+namespace neurn::align::cuda {
+namespace {
+
+using neurn::cuda::allocate;
+using neurn::cuda::launch;
+using neurn::cuda::Shape;
+
+constexpr int plan_threads = 256;
+constexpr int most_shared_symbols = 256;
+// Memory that long pairs may take for what is between their strips.
+constexpr int64_t most_border_bytes = int64_t{256} << 20;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of a kernel that goes through `items` in strides.
+Shape strided(int64_t items, const Stream& stream) {
+  const int64_t most = int64_t{8} * stream.device.processors;
+  return {std::clamp<int64_t>(ceil_div(items, plan_threads), 1, most), plan_threads, 1, 0};
+}
+
+template <class V>
+V* cleared(int64_t count, const Stream& stream) {
+  const int64_t words = ceil_div(count * static_cast<int64_t>(sizeof(V)), 4);
+  V* out = reinterpret_cast<V*>(allocate<int>(stream, words));
+  const Shape shape = strided(words, stream);
+  launch(clear, shape, stream, reinterpret_cast<int*>(out), words, shape.blocks);
+  return out;
+}
+
+// What the device has found out, after waiting for it.
+Report read(const Report* report, const Stream& stream) {
+  Report out;
+#if defined(__CUDACC__)
+  const auto handle = static_cast<cudaStream_t>(stream.handle);
+  neurn::cuda::check(cudaMemcpyAsync(&out, report, sizeof out, cudaMemcpyDeviceToHost, handle));
+  neurn::cuda::check(cudaStreamSynchronize(handle));
+#else
+  (void)stream;
+  out = *report;
+#endif
+  return out;
+}
+
+class Scores {
+ public:
+  Scores(const Problem& p, void* out, const Stream& stream) : stream_(stream) {
+    if (p.pairs.count >= int64_t{1} << 31) {
+      throw std::runtime_error("pairs must be fewer than 2^31 on CUDA, got " +
+                               std::to_string(p.pairs.count) + ": cut the list");
+    }
+    call_.p = p;
+    call_.out = out;
+    call_.report = cleared<Report>(1, stream);
+    call_.bins = cleared<int>(bins_in_all, stream);
+    call_.table = allocate<int32_t>(stream, std::max<int64_t>(scores_of(p), 1));
+    call_.tokens = allocate<Token>(stream, std::max<int64_t>(p.token_count, 1));
+    call_.order = allocate<uint32_t>(stream, std::max<int64_t>(p.pairs.count, 1));
+  }
+
+  bool run(bool waits) {
+    plan();
+    if (waits) {
+      known_ = read(call_.report, stream_);
+      if (known_.errors != 0) return false;
+      waits_ = true;
+      if (!known_.not_two) call_.p.symbols = 0;
+    }
+    const bool affine = call_.p.gap_open != 0;
+    affine ? run_kinds<true>() : run_kinds<false>();
+    return true;
+  }
+
+ private:
+  template <class... More>
+  void start(void (*kernel)(PlanCall, More...), int64_t items, const More&... more) {
+    const Shape shape = strided(items, stream_);
+    call_.blocks = shape.blocks;
+    launch(kernel, shape, stream_, call_, more...);
+  }
+  void start_scan(void (*kernel)(PlanCall)) { launch(kernel, scan_shape(), stream_, call_); }
+  static Shape scan_shape() {
+    return {1, plan_threads, 1, (plan_threads + 1) * static_cast<int64_t>(sizeof(int64_t))};
+  }
+
+  void plan() {
+    const Problem& p = call_.p;
+    if (p.floating) start(find_scale, scores_of(p) + 2);
+    start(make_whole, scores_of(p));
+    start(narrow_tokens, p.token_count);
+    start(check_offsets, p.sequences + 1);
+    start(check_pairs, p.pairs.count);
+    start(sort_pairs, p.pairs.count, false);
+    start_scan(find_starts);
+    start(sort_pairs, p.pairs.count, true);
+  }
+
+  // Whether there may be pairs of a kind.
+  bool any(int kind) const { return !waits_ || known_.starts[kind + 1] > known_.starts[kind]; }
+  int64_t count(int kind) const {
+    return waits_ ? known_.starts[kind + 1] - known_.starts[kind] : call_.p.pairs.count;
+  }
+  // Tokens of the longest second sequence.
+  int64_t columns() const { return waits_ ? known_.second_longest : call_.p.token_count; }
+  int64_t rows() const { return waits_ ? known_.first_longest : call_.p.token_count; }
+
+  template <bool affine>
+  void run_kinds() {
+    const bool compares = call_.p.symbols == 0;
+    const bool shares = call_.p.symbols <= most_shared_symbols;
+    if (any(long64)) {
+      // Affine gaps that open for nothing are linear ones.
+      compares ? run_long<OneLong, true, Compare<OneLong>>(long64)
+               : run_long<OneLong, true, GlobalTable<OneLong>>(long64);
+    }
+    if (any(long32)) {
+      compares ? run_long<OneInt, affine, Compare<OneInt>>(long32)
+               : run_long<OneInt, affine, GlobalTable<OneInt>>(long32);
+    }
+    if (any(short32)) {
+      if (compares) {
+        run_short<OneInt, affine, Compare<OneInt>, 8>(short32, false, -1);
+      } else {
+        if (shares) run_short<OneInt, affine, SharedTable<OneInt>, 8>(short32, true, 1);
+        run_short<OneInt, affine, GlobalTable<OneInt>, 8>(short32, false, shares ? 0 : -1);
+      }
+    }
+    if (any(short16)) {
+      if (compares) {
+        run_short<TwoShorts, affine, Compare<TwoShorts>, 4>(short16, false, -1);
+      } else if (shares) {
+        run_short<TwoShorts, affine, SharedTable<TwoShorts>, 4>(short16, true, -1);
+      } else {
+        run_short<TwoShorts, affine, GlobalTable<TwoShorts>, 4>(short16, false, -1);
+      }
+    }
+  }
+
+  // Blocks that fill the device, or do all there is to do.
+  int64_t blocks_for(int64_t warps, int64_t shared) const {
+    const int64_t fitting = stream_.device.shared_processor / (shared + 1024);
+    const int64_t most = stream_.device.processors * std::clamp<int64_t>(fitting, 1, 2);
+    return std::clamp<int64_t>(ceil_div(warps, wavefront_threads / 32), 1, most);
+  }
+
+  template <class S, bool affine, class Look, int T>
+  void run_short(int kind, bool shared_table, int narrow) {
+    constexpr int R = short_rows / T, groups = 32 / T;
+    const int64_t shared = shared_table ? 2 * call_.p.symbols * call_.p.symbols : 0;
+    const int64_t warps = ceil_div(count(kind), groups * S::pairs);
+    ShortCall call{call_, blocks_for(warps, shared), kind, shared_table, narrow, nullptr, 0};
+    call.columns = std::clamp<int64_t>(columns(), 1, longest_short);
+    const int64_t lanes = call.blocks * wavefront_threads / T;
+    if (rows() > short_rows) {
+      call.borders = allocate<Edge<S, affine>>(stream_, lanes * call.columns);
+    }
+    launch(score_short<S, affine, Look, T, R>, {call.blocks, wavefront_threads, 1, shared}, stream_,
+           call);
+  }
+
+  template <class S, bool affine, class Look>
+  void run_long(int kind) {
+    const int64_t pairs = count(kind);
+    int64_t* strips_before = allocate<int64_t>(stream_, pairs + 1);
+    launch(count_strips, scan_shape(), stream_, call_, kind, strips_before);
+    LongCall call{call_, kind, strips_before, 0, 0, 0, nullptr, nullptr, nullptr};
+    call.columns = std::max<int64_t>(columns(), 1);
+    call.most_strips = std::max<int64_t>(ceil_div(rows(), long_rows), 1);
+    const int64_t blocks = blocks_for(pairs * call.most_strips, 0);
+    // Every warp may be at another pair.
+    const int64_t each = call.columns * static_cast<int64_t>(sizeof(Edge<S, affine>)) +
+                         call.most_strips * static_cast<int64_t>(sizeof(int64_t));
+    call.slots = std::clamp<int64_t>(most_border_bytes / each, 1,
+                                     std::min(pairs, blocks * wavefront_threads / 32));
+    call.borders = allocate<Edge<S, affine>>(stream_, call.slots * call.columns);
+    call.progress = cleared<int64_t>(call.slots * call.most_strips, stream_);
+    call.finished = cleared<int64_t>(call.slots, stream_);
+    launch(score_long<S, affine, Look>, {blocks, wavefront_threads, 1, 0}, stream_, call);
+  }
+
+  const Stream& stream_;
+  PlanCall call_{};
+  Report known_{};
+  bool waits_ = false;
+};
+
+}  // namespace
+
+bool scores(const Problem& problem, void* out, bool waits, const Stream& stream) {
+  if (problem.pairs.count == 0 && !waits) return true;
+  return Scores(problem, out, stream).run(waits);
+}
+
+}  // namespace neurn::align::cuda
