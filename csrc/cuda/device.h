@@ -82,7 +82,6 @@ NEURN_DEVICE int64_t atomic_add(int64_t* at, int64_t value) {
       atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value)));
 }
 NEURN_DEVICE void atomic_or(int* at, int value) { atomicOr(at, value); }
-NEURN_DEVICE void atomic_and(uint32_t* at, uint32_t value) { atomicAnd(at, value); }
 NEURN_DEVICE void atomic_max(int* at, int value) { atomicMax(at, value); }
 NEURN_DEVICE void atomic_max(int64_t* at, int64_t value) {
   atomicMax(reinterpret_cast<long long*>(at), static_cast<long long>(value));

@@ -305,7 +305,6 @@ V atomic_add(V* at, V value) {
   return old;
 }
 inline void atomic_or(int* at, int value) { *at |= value; }
-inline void atomic_and(uint32_t* at, uint32_t value) { *at &= value; }
 template <class V>
 void atomic_max(V* at, V value) {
   *at = std::max(*at, value);

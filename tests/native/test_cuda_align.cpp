@@ -206,6 +206,63 @@ void check_scores() {
   check(rare, random_pairs(rare, 9), two(2, -1, -1, -1));
 }
 
+// Every one of some sequences with every one of others.
+void check_all(const Set& set, const std::vector<int64_t>& first,
+               const std::vector<int64_t>& second, const Costs& costs) {
+  static int turn = 0;
+  ++turn;
+  emulator::order = emulator::Order(turn % 3);
+  const int64_t rows = int64_t(first.size()), columns = int64_t(second.size());
+  std::vector<int64_t> listed;
+  for (const int64_t i : first) {
+    for (const int64_t j : second) listed.push_back(i), listed.push_back(j);
+  }
+  const cuda::Pairs pairs{nullptr, first.data(), second.data(), rows, columns, rows * columns};
+  const Outcome outcome = run(set, pairs, costs, turn % 4 != 0, turn % 5 < 3 ? small : large);
+  expect(outcome.right && outcome.scores == expected(set, listed, costs),
+         "all " + std::to_string(rows) + " with all " + std::to_string(columns) + ", match " +
+             std::to_string(costs.substitution[0]) + ", mismatch " +
+             std::to_string(costs.substitution[1]) + ", gap " + std::to_string(costs.gap_extend));
+}
+
+void check_cross(const Set& set, int64_t rows, int64_t columns, const Costs& costs) {
+  std::vector<int64_t> first, second;
+  for (int64_t i = 0; i < rows; ++i) first.push_back(draw(0, set.count() - 1));
+  for (int64_t j = 0; j < columns; ++j) second.push_back(draw(0, set.count() - 1));
+  check_all(set, first, second, costs);
+}
+
+void check_crosses() {
+  // Bit planes: the published scoring, and 1 to 4 planes with scores that never and always pay.
+  const Costs scorings[] = {two(1, -2, 0, -2), two(1, -2, 0, -2), two(0, -1, 0, 0),
+                            two(1, 0, 0, 0),   two(1, -1, 0, -1), two(-3, 1, 0, -1),
+                            two(4, -2, 0, -1), two(7, 3, 0, -1),  two(5, -20, 0, -5),
+                            two(9, -9, 0, -3), two(2, 2, 0, -1),  two(-5, -7, 0, -1)};
+  for (const Costs& costs : scorings) {
+    const Set ragged(sizes(50, 0, 70), 6);
+    check_cross(ragged, draw(20, 45), draw(20, 70), costs);
+    const Set exact({16, 32, 31, 33, 15, 17, 1, 0, 64}, 3);
+    check_cross(exact, 64, 64, costs);
+  }
+  Costs halves = two(4, -2, 0, -1);
+  halves.scale = 2, halves.floating = true;
+  const Set set(sizes(30, 0, 40), 20);
+  check_cross(set, 33, 95, halves);
+  Costs same = table(20, -3, -3, 0, -2);
+  for (int64_t i = 0; i < 20; ++i) same.substitution[size_t(i * 20 + i)] = 1;
+  check_cross(set, 300, 40, same);
+  check_cross(set, 64, 33, two(1, -2, -1, -2));
+  check_cross(set, 64, 33, two(20, -2, 0, -2));
+  check_cross(set, 1, 50, two(1, -2, 0, -2));
+  check_cross(set, 0, 5, two(1, -2, 0, -2));
+  const Set many(sizes(20, 0, 60), 5000);
+  check_cross(many, 40, 40, two(1, -2, 0, -2));
+  // Sums of differences near what their planes hold.
+  const Set longest({4096, 3, 40, 0, 1, 2, 1, 5, 4096}, 1);
+  check_all(longest, {0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7, 1}, {8, 1, 8, 7, 4, 5, 6, 3},
+            two(13, 0, 0, -1));
+}
+
 // Longer than what a few lanes take.
 void check_long() {
   const Set set({2049, 300, 2050, 7, 0, 600, 1}, 5);
@@ -264,6 +321,7 @@ void check_refusals() {
 int main() {
   using namespace neurn::align;
   check_scores();
+  check_crosses();
   check_long();
   check_refusals();
   std::printf("%" PRId64 " passed, %d failed\n", passed, failures);

@@ -88,7 +88,7 @@ struct Border {
 [[gnu::always_inline]] inline Bits carried_on(Bits turned, Bits from) {
 #if defined(__AVX512F__)
   const Bits top = broadcast(uint64_t{1} << 63);
-  const Bits mixed = logic([](auto x, auto y, auto t) NEURN_INLINE { return (x & ~t) | (y & t); },
+  const Bits mixed = logic([](auto x, auto y, auto t) NEURN_LAMBDA { return (x & ~t) | (y & t); },
                            turned, from, top);
   return reinterpret_cast<Bits>(_mm512_mask_rol_epi64(reinterpret_cast<__m512i>(turned), 0x80,
                                                       reinterpret_cast<__m512i>(mixed), 1));
@@ -145,7 +145,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
     if constexpr (sweep.borders) {
       for (int k = 0; k < B; ++k) above[k] = broadcast(edge[k][t]);
     }
-    unroll<U>([&](auto index) NEURN_INLINE {
+    unroll<U>([&](auto index) NEURN_LAMBDA {
       constexpr int u = decltype(index)::value;
       const int64_t at = t - u * lanes;
       Bits* v = now.v[u];
@@ -155,7 +155,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
         if constexpr (!sweep.keeps) {
           h[k] = carried_on(turned, above[k]);
         } else if constexpr (u > 0 || sweep.borders) {
-          h[k] = logic([](auto x, auto c, auto keep) NEURN_INLINE { return (x | c) & keep; },
+          h[k] = logic([](auto x, auto c, auto keep) NEURN_LAMBDA { return (x | c) & keep; },
                        double_last_word(turned), carry_of_last_word(above[k]), rows.keep[u]);
         } else {
           h[k] = double_last_word(turned) & rows.keep[u];
@@ -168,7 +168,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
       }
       Bits differ = load(plane[0] + at) ^ rows.token[u][0];
       for (int k = 1; k < K; ++k) {
-        differ = logic([](auto d, auto p, auto q) NEURN_INLINE { return d | (p ^ q); }, differ,
+        differ = logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); }, differ,
                        load(plane[k] + at), rows.token[u][k]);
       }
       if constexpr (sweep.traces) {

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "../../cuda/launch.h"
+#include "bits.cuh"
 #include "kernels.h"
 #include "plan.cuh"
 #include "wavefront.cuh"
@@ -18,6 +19,10 @@ constexpr int plan_threads = 256;
 constexpr int most_shared_symbols = 256;
 // Memory that long pairs may take for what is between their strips.
 constexpr int64_t most_border_bytes = int64_t{256} << 20;
+// Memory that bit planes may take for what is between their passes.
+constexpr int64_t most_bit_bytes = int64_t{1} << 30;
+// The share of lanes that must have something to do, for bit planes to be faster than numbers.
+constexpr double least_filled = 0.1;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -60,19 +65,22 @@ class Scores {
     call_.p = p;
     call_.out = out;
     call_.report = cleared<Report>(1, stream);
-    call_.bins = cleared<int>(bins_in_all, stream);
     call_.table = allocate<int32_t>(stream, std::max<int64_t>(scores_of(p), 1));
     call_.tokens = allocate<Token>(stream, std::max<int64_t>(p.token_count, 1));
-    call_.order = allocate<uint32_t>(stream, std::max<int64_t>(p.pairs.count, 1));
   }
 
   bool run(bool waits) {
-    plan();
+    look();
     if (waits) {
       known_ = read(call_.report, stream_);
       if (known_.errors != 0) return false;
-      waits_ = true;
       if (!known_.not_two) call_.p.symbols = 0;
+      if (run_bits()) return true;
+    }
+    sort();
+    if (waits) {
+      known_ = read(call_.report, stream_);
+      waits_ = true;
     }
     const bool affine = call_.p.gap_open != 0;
     affine ? run_kinds<true>() : run_kinds<false>();
@@ -91,16 +99,85 @@ class Scores {
     return {1, plan_threads, 1, (plan_threads + 1) * static_cast<int64_t>(sizeof(int64_t))};
   }
 
-  void plan() {
+  // What the arguments are like.
+  void look() {
     const Problem& p = call_.p;
     if (p.floating) start(find_scale, scores_of(p) + 2);
     start(make_whole, scores_of(p));
     start(narrow_tokens, p.token_count);
     start(check_offsets, p.sequences + 1);
     start(check_pairs, p.pairs.count);
-    start(sort_pairs, p.pairs.count, false);
+  }
+
+  void sort() {
+    call_.bins = cleared<int>(bins_in_all, stream_);
+    call_.order = allocate<uint32_t>(stream_, std::max<int64_t>(call_.p.pairs.count, 1));
+    start(sort_pairs, call_.p.pairs.count, false);
     start_scan(find_starts);
-    start(sort_pairs, p.pairs.count, true);
+    start(sort_pairs, call_.p.pairs.count, true);
+  }
+
+  const uint32_t* sorted_side(const int64_t* side, int64_t count) {
+    SideCall call{call_,
+                  side,
+                  count,
+                  0,
+                  cleared<int>(side_bins, stream_),
+                  allocate<uint32_t>(stream_, count)};
+    const Shape shape = strided(count, stream_);
+    call.blocks = shape.blocks;
+    launch(sort_side, shape, stream_, call, false);
+    launch(find_side_starts, scan_shape(), stream_, call);
+    launch(sort_side, shape, stream_, call, true);
+    return call.order;
+  }
+
+  // Scores by bit planes where these can and pay.
+  bool run_bits() {
+    const Problem& p = call_.p;
+    if (p.pairs.list != nullptr || p.pairs.count == 0 || p.symbols != 0) return false;
+    if (p.gap_open != 0 || known_.range() > 15 || known_.second_longest > longest_target) {
+      return false;
+    }
+    BitCall call{};
+    call.threads =
+        static_cast<int>(std::min<int64_t>(ceil_div(p.pairs.row_count, 32) * 32, bit_threads));
+    const int64_t chunks = ceil_div(p.pairs.row_count, call.threads);
+    const int64_t groups = ceil_div(p.pairs.column_count, lanes);
+    const double places =
+        static_cast<double>(chunks * call.threads) * static_cast<double>(groups * lanes);
+    if (static_cast<double>(p.pairs.count) < least_filled * places) return false;
+    call.symbols = known_.largest_token + 1;
+    call.quads = quads_of(known_.second_longest);
+    const int64_t shared = bit_shared(call.symbols, call.quads);
+    if (shared > stream_.device.shared_block) return false;
+    call.equal = known_.match - 2 * known_.gap_extend;
+    call.unequal = known_.mismatch - 2 * known_.gap_extend;
+    const int planes = std::max(planes_for(std::max(call.equal, call.unequal)), 1);
+    const int64_t each =
+        call.threads * int64_t{call.quads + 1} * planes * static_cast<int64_t>(sizeof(Quad));
+    const int64_t processors = stream_.device.processors;
+    const int64_t fitting = std::min<int64_t>(stream_.device.shared_processor / (shared + 1024), 2);
+    call.blocks =
+        static_cast<int>(std::min({groups * chunks, fitting * processors, most_bit_bytes / each}));
+    if (call.blocks < std::min(groups * chunks, processors / 2)) return false;
+    call.plan = call_;
+    call.rows = sorted_side(p.pairs.rows, p.pairs.row_count);
+    call.columns = sorted_side(p.pairs.columns, p.pairs.column_count);
+    call.borders = reinterpret_cast<Quad*>(allocate<char>(stream_, each * call.blocks));
+    const Shape shape{call.blocks, static_cast<int>(call.threads), 1, shared};
+    if (call.equal == 5 && call.unequal == 2) {  // the published scoring
+      launch(score_bits<FixedCell<5, 2>>, shape, stream_, call);
+    } else if (planes == 1) {
+      launch(score_bits<AnyCell<1>>, shape, stream_, call);
+    } else if (planes == 2) {
+      launch(score_bits<AnyCell<2>>, shape, stream_, call);
+    } else if (planes == 3) {
+      launch(score_bits<AnyCell<3>>, shape, stream_, call);
+    } else {
+      launch(score_bits<AnyCell<4>>, shape, stream_, call);
+    }
+    return true;
   }
 
   // Whether there may be pairs of a kind.
