@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -76,20 +77,34 @@ Costs table(int64_t symbols, int64_t low, int64_t high, int64_t gap_open, int64_
   return costs;
 }
 
+// Scores and paths of the processor's kernels.
+struct Expected {
+  std::vector<Token> tokens;
+  std::vector<int32_t> entries;
+  Scoring scoring;
+  const Set& set;
+
+  Expected(const Set& set, const Costs& costs)
+      : tokens(set.tokens.begin(), set.tokens.end()),
+        entries(costs.substitution.begin(), costs.substitution.end()),
+        scoring{0, 0, nullptr, 0, costs.gap_open, costs.gap_extend},
+        set(set) {
+    if (costs.symbols == 0) {
+      scoring.match = costs.substitution[0], scoring.mismatch = costs.substitution[1];
+    } else {
+      scoring.table = entries.data(), scoring.symbols = costs.symbols;
+    }
+  }
+  Sequences sequences() const { return {tokens.data(), set.offsets.data(), set.count()}; }
+};
+
 std::vector<double> expected(const Set& set, const std::vector<int64_t>& pairs,
                              const Costs& costs) {
-  const std::vector<Token> tokens(set.tokens.begin(), set.tokens.end());
-  const std::vector<int32_t> entries(costs.substitution.begin(), costs.substitution.end());
-  Scoring scoring{0, 0, nullptr, 0, costs.gap_open, costs.gap_extend};
-  if (costs.symbols == 0) {
-    scoring.match = costs.substitution[0], scoring.mismatch = costs.substitution[1];
-  } else {
-    scoring.table = entries.data(), scoring.symbols = costs.symbols;
-  }
+  const Expected call(set, costs);
   const int64_t count = int64_t(pairs.size()) / 2;
   std::vector<int64_t> scores(count);
-  pair_scores({tokens.data(), set.offsets.data(), set.count()}, pairs.data(), count, scoring, {},
-              scores.data(), on_threads(1));
+  pair_scores(call.sequences(), pairs.data(), count, call.scoring, {}, scores.data(),
+              on_threads(1));
   std::vector<double> out;
   for (const int64_t score : scores) out.push_back(double(score) / costs.scale);
   return out;
@@ -101,29 +116,37 @@ struct Outcome {
   std::vector<double> scores;
 };
 
+// A call's substitution as the kernels read it.
+struct Given {
+  std::vector<double> floats;
+  cuda::Problem problem;
+
+  Given(const Set& set, const cuda::Pairs& pairs, const Costs& costs) {
+    for (const int64_t score : costs.substitution) floats.push_back(double(score) / costs.scale);
+    const double scale = costs.floating ? costs.scale : 1;
+    problem = {set.tokens.data(),
+               int64_t(set.tokens.size()),
+               set.offsets.data(),
+               set.count(),
+               pairs,
+               costs.floating,
+               costs.floating ? static_cast<const void*>(floats.data()) : costs.substitution.data(),
+               costs.symbols,
+               double(costs.gap_open) / scale,
+               double(costs.gap_extend) / scale};
+  }
+};
+
 Outcome run(const Set& set, const cuda::Pairs& pairs, const Costs& costs, bool waits,
             const neurn::cuda::Device& device) {
   Memory memory;
   const neurn::cuda::Stream stream{device, {&memory, &Memory::allocate}, nullptr};
-  std::vector<double> floats;
-  for (const int64_t score : costs.substitution) floats.push_back(double(score) / costs.scale);
+  const Given given(set, pairs, costs);
   const bool floating = costs.floating;
-  const double scale = floating ? costs.scale : 1;
-  const cuda::Problem problem{
-      set.tokens.data(),
-      int64_t(set.tokens.size()),
-      set.offsets.data(),
-      set.count(),
-      pairs,
-      floating,
-      floating ? static_cast<const void*>(floats.data()) : costs.substitution.data(),
-      costs.symbols,
-      double(costs.gap_open) / scale,
-      double(costs.gap_extend) / scale};
   std::vector<double> wide(pairs.count);
   std::vector<int32_t> narrow(pairs.count);
   const bool right = cuda::scores(
-      problem, floating ? static_cast<void*>(wide.data()) : narrow.data(), waits, stream);
+      given.problem, floating ? static_cast<void*>(wide.data()) : narrow.data(), waits, stream);
   if (!floating) wide.assign(narrow.begin(), narrow.end());
   return {right, wide};
 }
@@ -275,6 +298,69 @@ void check_long() {
   check(set, pairs, wide);
 }
 
+// Paths of pairs, in memory for `slots` of them at a time.
+void check_paths(const Set& set, const std::vector<int64_t>& listed, const Costs& costs,
+                 int64_t memory) {
+  static int turn = 0;
+  ++turn;
+  emulator::order = emulator::Order(turn % 3);
+  const int64_t count = int64_t(listed.size()) / 2;
+  const cuda::Pairs pairs{listed.data(), nullptr, nullptr, 0, 0, count};
+  const Given given(set, pairs, costs);
+  Memory taken;
+  const neurn::cuda::Stream stream{
+      turn % 2 == 0 ? small : large, {&taken, &Memory::allocate}, nullptr};
+  std::vector<double> wide(count);
+  std::vector<int32_t> narrow(count);
+  std::vector<int64_t> starts(count + 1), begins(count);
+  std::vector<uint8_t> moves;
+  const auto make = [](void* self, int64_t size) {
+    auto& moves = *static_cast<std::vector<uint8_t>*>(self);
+    moves.resize(size_t(size));
+    return moves.data();
+  };
+  const cuda::Paths out{costs.floating ? static_cast<void*>(wide.data()) : narrow.data(),
+                        starts.data(), begins.data(), &moves, make};
+  const std::string what = "paths of " + costs.name + ", open " + std::to_string(costs.gap_open) +
+                           ", gap " + std::to_string(costs.gap_extend);
+  if (!cuda::paths(given.problem, out, memory, stream)) return expect(false, what);
+  const Expected call(set, costs);
+  bool right = true;
+  for (int64_t p = 0; p < count; ++p) {
+    std::vector<Move> path;
+    const Sequences all = call.sequences();
+    const int64_t score = align(all[listed[2 * p]], all[listed[2 * p + 1]], call.scoring, {}, path);
+    right = right && (costs.floating ? wide[p] : narrow[p]) == double(score) / costs.scale;
+    right = right && starts[p + 1] - begins[p] == int64_t(path.size());
+    for (size_t k = 0; right && k < path.size(); ++k) {
+      right = moves[size_t(begins[p]) + k] == uint8_t(path[k]);
+    }
+  }
+  expect(right, what);
+}
+
+void check_every_path() {
+  for (const Costs& costs : every_kind(5)) {
+    const Set ragged(sizes(15, 0, 60), 5);
+    check_paths(ragged, random_pairs(ragged, 12), costs, 1 << 20);
+    const Set alike({90, 90, 89, 1, 0}, 2);
+    check_paths(alike, random_pairs(alike, 5), costs, 1 << 20);
+  }
+  // Several strips; memory for one pair at a time.
+  const Set tall({600, 40, 257, 256, 513, 1, 0}, 4);
+  const std::vector<int64_t> pairs{0, 1, 2, 3, 4, 1, 1, 0, 3, 2, 5, 0, 0, 5, 6, 4, 2, 2};
+  check_paths(tall, pairs, two(1, -2, 0, -2), 600 * (2 * 8 + 64));
+  check_paths(tall, pairs, two(1, -2, -4, -1), 600 * (2 * 16 + 256));
+  check_paths(tall, pairs, table(4, -3, 5, 0, -1), 4 * 600 * (2 * 8 + 64));
+  bool refused = false;
+  try {
+    check_paths(tall, pairs, two(1, -2, 0, -2), 600 * (2 * 8 + 64) - 1);
+  } catch (const std::runtime_error& error) {
+    refused = std::string(error.what()).find("memory must be at least 48000 bytes") == 0;
+  }
+  expect(refused, "refuses to take more memory");
+}
+
 void refused(const char* what, const Set& set, const std::vector<int64_t>& listed,
              const Costs& costs) {
   const cuda::Pairs pairs{listed.data(), nullptr, nullptr, 0, 0, int64_t(listed.size()) / 2};
@@ -323,6 +409,7 @@ int main() {
   check_scores();
   check_crosses();
   check_long();
+  check_every_path();
   check_refusals();
   std::printf("%" PRId64 " passed, %d failed\n", passed, failures);
   return failures == 0 ? 0 : 1;

@@ -46,4 +46,19 @@ constexpr int64_t scores_of(const Problem& p) {
 // Throws std::runtime_error with one sentence.
 bool scores(const Problem& problem, void* out, bool waits, const Stream& stream);
 
+// Where the best alignments of pairs go: moves (1 diagonal, 2 up, 4 left) of pair p are
+// moves[begins[p] .. starts[p + 1]).
+struct Paths {
+  void* scores;     // as scores() writes them
+  int64_t* starts;  // pairs + 1
+  int64_t* begins;  // pairs
+  void* context;
+  uint8_t* (*moves)(void* context, int64_t count);  // memory for them
+};
+
+// The first best alignment of every pair in a list, as ../universal.cpp chooses it, and its score.
+// Waits for the device. memory: bytes that it may take beside its results. Returns false and throws
+// as scores().
+bool paths(const Problem& problem, const Paths& out, int64_t memory, const Stream& stream);
+
 }  // namespace neurn::align::cuda

@@ -47,10 +47,6 @@ struct Report {
     return d > 0 ? d : 0;
   }
   NEURN_DEVICE bool narrow_table() const { return range() <= 32767 && -4 * gap_open <= 32768; }
-  NEURN_DEVICE int64_t shifted(int64_t score) const {
-    const int64_t s = score - 2 * gap_extend, least = 2 * gap_open;
-    return s > least ? s : least;
-  }
 };
 
 constexpr double largest_exact = 9007199254740992;  // 2^53
@@ -70,6 +66,14 @@ struct PlanCall {
   int* bins;
   uint32_t* order;  // numbers of pairs
   void* out;
+  bool traces;  // a score that two gaps are as good as must then be told from these
+
+  // What shifted scores are raised to.
+  NEURN_DEVICE int64_t least() const { return traces ? -(int64_t{1} << 60) : 2 * report->gap_open; }
+  NEURN_DEVICE int64_t shifted(int64_t score) const {
+    const int64_t s = score - 2 * report->gap_extend, bottom = least();
+    return s > bottom ? s : bottom;
+  }
 };
 
 __global__ void clear(int* words, int64_t count, int64_t blocks) {

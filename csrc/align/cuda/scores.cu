@@ -1,10 +1,11 @@
-// Chooses and starts the kernels of nw_scores.
+// Chooses and starts the kernels of nw_scores and nw_paths.
 #include <algorithm>
 #include <stdexcept>
 
 #include "../../cuda/launch.h"
 #include "bits.cuh"
 #include "kernels.h"
+#include "paths.cuh"
 #include "plan.cuh"
 #include "wavefront.cuh"
 
@@ -42,15 +43,16 @@ V* cleared(int64_t count, const Stream& stream) {
 }
 
 // What the device has found out, after waiting for it.
-Report read(const Report* report, const Stream& stream) {
-  Report out;
+template <class V>
+V read(const V* from, const Stream& stream) {
+  V out;
 #if defined(__CUDACC__)
   const auto handle = static_cast<cudaStream_t>(stream.handle);
-  neurn::cuda::check(cudaMemcpyAsync(&out, report, sizeof out, cudaMemcpyDeviceToHost, handle));
+  neurn::cuda::check(cudaMemcpyAsync(&out, from, sizeof out, cudaMemcpyDeviceToHost, handle));
   neurn::cuda::check(cudaStreamSynchronize(handle));
 #else
   (void)stream;
-  out = *report;
+  out = *from;
 #endif
   return out;
 }
@@ -87,7 +89,57 @@ class Scores {
     return true;
   }
 
+  bool trace(const Paths& out, int64_t memory) {
+    call_.traces = true;
+    look();
+    launch(count_moves, scan_shape(), stream_, call_, out.starts);
+    known_ = read(call_.report, stream_);
+    if (known_.errors != 0) return false;
+    if (!known_.not_two) call_.p.symbols = 0;
+    const int64_t count = call_.p.pairs.count;
+    if (count == 0) return true;
+    const int64_t total = read(out.starts + count, stream_);
+    uint8_t* moves = out.moves(out.context, total);
+    const bool compares = call_.p.symbols == 0;
+    if (call_.p.gap_open != 0) {
+      compares ? run_paths<true, Compare<OneLong>>(out, moves, memory)
+               : run_paths<true, GlobalTable<OneLong>>(out, moves, memory);
+    } else {
+      compares ? run_paths<false, Compare<OneLong>>(out, moves, memory)
+               : run_paths<false, GlobalTable<OneLong>>(out, moves, memory);
+    }
+    return true;
+  }
+
  private:
+  template <bool affine, class Look>
+  void run_paths(const Paths& out, uint8_t* moves, int64_t memory) {
+    using Border = Edge<OneLong, affine>;
+    using Note = Notes<affine, path_rows / 32>;
+    const int64_t columns = std::max<int64_t>(known_.second_longest, 1);
+    const int64_t strips = std::max<int64_t>(ceil_div(known_.first_longest, path_rows), 1);
+    const int64_t each = columns * ((strips - 1) * static_cast<int64_t>(sizeof(Border)) +
+                                    32 * static_cast<int64_t>(sizeof(Note)));
+    if (each > memory) {
+      throw std::runtime_error("memory must be at least " + std::to_string(each) +
+                               " bytes for alignments of " + std::to_string(known_.first_longest) +
+                               " with " + std::to_string(known_.second_longest) + " tokens, got " +
+                               std::to_string(memory));
+    }
+    constexpr int most_warps = wavefront_threads / 32;
+    const int64_t fitting = std::min(memory / each, call_.p.pairs.count);
+    const int64_t warps = std::min(fitting, int64_t{2} * most_warps * stream_.device.processors);
+    PathCall call{call_, 0, 0, out.starts, out.begins, moves, columns, strips, nullptr, nullptr};
+    const int64_t per_block = std::min<int64_t>(warps, most_warps);
+    call.threads = 32 * per_block;
+    call.blocks = warps / per_block;
+    const int64_t all = call.blocks * per_block;
+    call.borders = allocate<Border>(stream_, std::max<int64_t>(all * (strips - 1) * columns, 1));
+    call.notes = allocate<Note>(stream_, all * columns * 32);
+    launch(trace_paths<affine, Look>, {call.blocks, static_cast<int>(call.threads), 1, 0}, stream_,
+           call);
+  }
+
   template <class... More>
   void start(void (*kernel)(PlanCall, More...), int64_t items, const More&... more) {
     const Shape shape = strided(items, stream_);
@@ -274,6 +326,10 @@ class Scores {
 bool scores(const Problem& problem, void* out, bool waits, const Stream& stream) {
   if (problem.pairs.count == 0 && !waits) return true;
   return Scores(problem, out, stream).run(waits);
+}
+
+bool paths(const Problem& problem, const Paths& out, int64_t memory, const Stream& stream) {
+  return Scores(problem, out.scores, stream).trace(out, memory);
 }
 
 }  // namespace neurn::align::cuda

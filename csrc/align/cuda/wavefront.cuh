@@ -2,6 +2,8 @@
 // step t, and gets the row above its own from the lane before it.
 #pragma once
 
+#include <type_traits>
+
 #include "words.cuh"
 
 namespace neurn::align::cuda {
@@ -73,8 +75,23 @@ NEURN_DEVICE void read_tokens(const Token* const* side, const int* sizes, int i,
   for (int h = 0; h < pairs; ++h) out[h] = i >= 0 && i < sizes[h] ? side[h][i] : Token{0};
 }
 
+// What is noted of a cell for its path, and its bits: as Step in ../kernels.h.
+enum Note {
+  note_diagonal = 1,
+  note_up = 2,
+  note_up_opens = 4,
+  note_up_extends = 8,
+  note_left_opens = 16,
+  note_left_extends = 32
+};
+template <bool affine>
+constexpr int note_bits = affine ? 8 : 2;
+// Of a lane's rows in a column.
+template <bool affine, int R>
+using Notes = std::conditional_t<affine, uint64_t, uint16_t>;
+
 // Rows of one lane in a strip, T lanes of R rows.
-template <class S, bool affine, class Look, int T, int R>
+template <class S, bool affine, class Look, int T, int R, bool traces = false>
 class Strip {
  public:
   using Word = typename S::Word;
@@ -111,7 +128,8 @@ class Strip {
   }
 
   // Step t, which all lanes of a warp take together. above: row `top` at column t, for the first
-  // lane. active: whether this lane has anything to do. done(j, edge): its last row's column j.
+  // lane. active: whether this lane has anything to do. done(j, edge, notes): its last row's column
+  // j, and the notes of all its rows there.
   template <class Done>
   NEURN_DEVICE void step(const PlanCall& call, int t, int columns, bool active, const Border& above,
                          const Done& done) {
@@ -123,21 +141,39 @@ class Strip {
     if (active && j >= 0 && j < columns) {
       Word diagonal = corner_;
       corner_ = up.best;
+      [[maybe_unused]] Notes<affine, R> notes = 0;
       NEURN_UNROLL
       for (int r = 0; r < R; ++r) {
         const Word score = look_.score(rows_[r], column_), before = best_[r];
+        [[maybe_unused]] const Border above_it = up;
+        [[maybe_unused]] Word left_before{};
         if constexpr (affine) {
+          left_before = left_[r];
           up.up = S::add_larger(up.best, open_, up.up);
           left_[r] = S::add_larger(before, open_, left_[r]);
           best_[r] = S::add_larger(diagonal, score, S::larger(left_[r], up.up));
         } else {
           best_[r] = S::add_larger(diagonal, score, S::larger(before, up.best));
         }
+        if constexpr (traces) {
+          int note = best_[r] == diagonal + score ? note_diagonal : 0;
+          if constexpr (affine) {
+            note |= (best_[r] == up.up ? note_up : 0) |
+                    (up.up == above_it.best + open_ ? note_up_opens : 0) |
+                    (up.up == above_it.up ? note_up_extends : 0) |
+                    (left_[r] == before + open_ ? note_left_opens : 0) |
+                    (left_[r] == left_before ? note_left_extends : 0);
+          } else {
+            note |= best_[r] == above_it.best ? note_up : 0;
+          }
+          notes |=
+              static_cast<Notes<affine, R>>(static_cast<uint64_t>(note) << (note_bits<affine> * r));
+        }
         diagonal = before;
         up.best = best_[r];
       }
       below_ = up;
-      done(j, up);
+      done(j, up, notes);
       NEURN_UNROLL
       for (int h = 0; h < S::pairs; ++h) {
         if (j == pairs_.m[h] - 1) put(call, h);
@@ -196,7 +232,7 @@ __global__ void __launch_bounds__(wavefront_threads, 2)
   if (call.shared_table) {
     const int count = static_cast<int>(call.plan.p.symbols * call.plan.p.symbols);
     for (int i = static_cast<int>(threadIdx.x); i < count; i += wavefront_threads) {
-      table[i] = static_cast<int16_t>(report.shifted(call.plan.table[i]));
+      table[i] = static_cast<int16_t>(call.plan.shifted(call.plan.table[i]));
     }
     __syncthreads();
   }
@@ -228,7 +264,7 @@ __global__ void __launch_bounds__(wavefront_threads, 2)
       for (int t = 0; t < most_columns + T - 1; ++t) {
         above = coming;
         if (reads && t + 1 < columns) coming = border[(t + 1) * groups];
-        strip.step(call.plan, t, columns, active, above, [&](int j, const Border& below) {
+        strip.step(call.plan, t, columns, active, above, [&](int j, const Border& below, auto) {
           if (lane == T - 1 && !last) border[j * groups] = below;
         });
       }
@@ -334,7 +370,7 @@ __global__ void __launch_bounds__(wavefront_threads, 2)
         if (t + 2 > known) follow(t + 2 + stride);
         coming = fresh(border + t + 1);
       }
-      strip.step(call.plan, t, columns, true, above, [&](int j, const Border& below) {
+      strip.step(call.plan, t, columns, true, above, [&](int j, const Border& below, auto) {
         if (!writes) return;
         border[j] = below;
         if ((j + 1) % stride == 0 || j + 1 == columns) {

@@ -83,9 +83,8 @@ struct Compare<TwoShorts> {
   uint32_t equal, change;  // change: unequal, in the bits where it is another
 
   NEURN_DEVICE Compare(const PlanCall& call, const int16_t*) {
-    const Report& report = *call.report;
-    equal = TwoShorts::fill(report.shifted(report.match));
-    change = equal ^ TwoShorts::fill(report.shifted(report.mismatch));
+    equal = TwoShorts::fill(call.shifted(call.report->match));
+    change = equal ^ TwoShorts::fill(call.shifted(call.report->mismatch));
   }
   NEURN_DEVICE static uint32_t pack(const Token* tokens) {
     return tokens[0] | static_cast<uint32_t>(tokens[1]) << 16;
@@ -105,8 +104,8 @@ struct CompareOne {
   Word equal, unequal;
 
   NEURN_DEVICE CompareOne(const PlanCall& call, const int16_t*)
-      : equal(S::fill(call.report->shifted(call.report->match))),
-        unequal(S::fill(call.report->shifted(call.report->mismatch))) {}
+      : equal(S::fill(call.shifted(call.report->match))),
+        unequal(S::fill(call.shifted(call.report->mismatch))) {}
   NEURN_DEVICE Row row(const Token* tokens) const { return tokens[0]; }
   NEURN_DEVICE Column column(const Token* tokens) const { return tokens[0]; }
   NEURN_DEVICE Word score(Row row, Column column) const { return row == column ? equal : unequal; }
@@ -177,7 +176,7 @@ struct GlobalTable {
       : table(call.table),
         symbols(call.p.symbols),
         shift(-2 * call.report->gap_extend),
-        least(2 * call.report->gap_open) {}
+        least(call.least()) {}
   NEURN_DEVICE Row row(const Token* tokens) const {
     Row out;
     NEURN_UNROLL
