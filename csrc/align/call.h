@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace neurn::align {
@@ -124,5 +125,10 @@ Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
 Tensor nw_cross_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& rows,
                        const Tensor& columns, const Tensor& substitution, double gap_open,
                        double gap_extend);
+// Scores, moves, and where each pair's begin and end.
+using PathTensors = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+PathTensors nw_paths(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                     const Tensor& substitution, double gap_open, double gap_extend,
+                     int64_t memory);
 
 }  // namespace neurn::align

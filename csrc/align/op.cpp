@@ -154,48 +154,78 @@ void check_bounds(const Scoring& scoring, const Sequences& set, const int64_t* p
   }
 }
 
-// pairs: (count, 2), in order.
-std::vector<int64_t> scores_of(const Tensor& tokens, const Tensor& offsets, const int64_t* pairs,
-                               int64_t count, const Tensor& substitution, double gap_open,
-                               double gap_extend, double* scale) {
-  check_call(tokens, offsets, substitution, gap_open, gap_extend);
-  const std::vector<Token> all = checked_tokens(tokens);
-  const Numbers starts(offsets);
-  const Whole whole = whole_scores(substitution, gap_open, gap_extend);
-  const bool exact_floats = is_floating(substitution);
-
-  Scoring scoring{0, 0, nullptr, 0, whole.gap_open, whole.gap_extend};
-  std::vector<int32_t> table;
-  if (substitution.dim() == 1) {
-    scoring.match = whole.substitution[0];
-    scoring.mismatch = whole.substitution[1];
-  } else {
-    for (const int64_t score : whole.substitution) {
-      if (score != int32_t(score)) {
-        refuse("substitution must fit 32 bits once its scores are whole, got " +
-               number(double(score) / whole.scale));
+// A call's arguments in order, checked. pairs: (count, 2).
+class Call {
+ public:
+  Call(const Tensor& tokens, const Tensor& offsets, const int64_t* pairs, int64_t count,
+       const Tensor& substitution, double gap_open, double gap_extend)
+      : pairs_(pairs), count_(count), starts_(offsets) {
+    check_call(tokens, offsets, substitution, gap_open, gap_extend);
+    tokens_ = checked_tokens(tokens);
+    const Whole whole = whole_scores(substitution, gap_open, gap_extend);
+    scale_ = whole.scale;
+    scoring_ = {0, 0, nullptr, 0, whole.gap_open, whole.gap_extend};
+    if (substitution.dim() == 1) {
+      scoring_.match = whole.substitution[0];
+      scoring_.mismatch = whole.substitution[1];
+    } else {
+      for (const int64_t score : whole.substitution) {
+        if (score != int32_t(score)) {
+          refuse("substitution must fit 32 bits once its scores are whole, got " +
+                 number(double(score) / whole.scale));
+        }
+        table_.push_back(int32_t(score));
       }
-      table.push_back(int32_t(score));
+      scoring_.symbols = substitution.size(0);
+      // A table of no symbols is one all the same.
+      if (table_.empty()) table_.push_back(0);
+      scoring_.table = table_.data();
     }
-    scoring.symbols = substitution.size(0);
-    // A table of no symbols is one all the same.
-    if (table.empty()) table.push_back(0);
-    scoring.table = table.data();
+    const int64_t sequences = offsets.size(0) - 1, size = int64_t(tokens_.size());
+    set_ = {tokens_.data(), starts_.data(), sequences};
+    check_offsets("offsets", starts_.data(), sequences, size);
+    check_pairs(pairs, count, sequences);
+    check_tokens("tokens", {tokens_.data(), size}, scoring_);
+    check_bounds(scoring_, set_, pairs, count, is_floating(substitution));
   }
-  const int64_t sequences = offsets.size(0) - 1;
-  const Sequences set{all.data(), starts.data(), sequences};
-  check_offsets("offsets", starts.data(), sequences, int64_t(all.size()));
-  check_pairs(pairs, count, sequences);
-  check_tokens("tokens", {all.data(), int64_t(all.size())}, scoring);
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
-  check_bounds(scoring, set, pairs, count, exact_floats);
-  std::vector<int64_t> scores(count);
-  const int64_t threads = static_cast<int64_t>(torch::stable::get_num_threads());
-  pair_scores(set, pairs, count, scoring, {false, false, false, false, -1}, scores.data(),
-              on_threads(threads));
-  *scale = whole.scale;
-  return scores;
-}
+  double scale() const { return scale_; }
+
+  std::vector<int64_t> scores() const {
+    std::vector<int64_t> out(count_);
+    pair_scores(set_, pairs_, count_, scoring_, {}, out.data(), threads());
+    return out;
+  }
+
+  std::vector<int64_t> align_all(std::vector<std::vector<Move>>& paths) const {
+    std::vector<int64_t> out(count_);
+    paths.resize(count_);
+    auto one = [&](int64_t p) {
+      out[p] = align(set_[pairs_[2 * p]], set_[pairs_[2 * p + 1]], scoring_, {}, paths[p]);
+    };
+    using One = decltype(one);
+    const Parallel parallel = threads();
+    parallel.run(parallel, count_, &one,
+                 [](void* context, int64_t p) { (*static_cast<One*>(context))(p); });
+    return out;
+  }
+
+ private:
+  static Parallel threads() {
+    return on_threads(static_cast<int64_t>(torch::stable::get_num_threads()));
+  }
+
+  const int64_t* const pairs_;
+  const int64_t count_;
+  const Numbers starts_;
+  std::vector<Token> tokens_;
+  std::vector<int32_t> table_;
+  Scoring scoring_{};
+  Sequences set_{};
+  double scale_ = 1;
+};
 
 // In a tensor of the substitution's kind.
 Tensor tensor_of(const std::vector<int64_t>& scores, const std::vector<int64_t>& sizes,
@@ -216,7 +246,7 @@ Tensor tensor_of(const std::vector<int64_t>& scores, const std::vector<int64_t>&
 
 // Whatever is wrong with the arguments is a RuntimeError, as in torch's operators.
 template <class Body>
-Tensor refusing(const Body& body) {
+auto refusing(const Body& body) {
   try {
     return body();
   } catch (const std::invalid_argument& error) {
@@ -233,10 +263,9 @@ Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
   check_listed(pairs);
   return refusing([&] {
     const Numbers listed(pairs);
-    double scale = 1;
-    const std::vector<int64_t> scores = scores_of(tokens, offsets, listed.data(), pairs.size(0),
-                                                  substitution, gap_open, gap_extend, &scale);
-    return tensor_of(scores, {pairs.size(0)}, substitution, scale, pairs);
+    const Call call(tokens, offsets, listed.data(), pairs.size(0), substitution, gap_open,
+                    gap_extend);
+    return tensor_of(call.scores(), {pairs.size(0)}, substitution, call.scale(), pairs);
   });
 }
 
@@ -255,10 +284,36 @@ Tensor nw_cross_scores(const Tensor& tokens, const Tensor& offsets, const Tensor
         pairs.push_back(second.data()[j]);
       }
     }
-    double scale = 1;
-    const std::vector<int64_t> scores = scores_of(tokens, offsets, pairs.data(), height * width,
-                                                  substitution, gap_open, gap_extend, &scale);
-    return tensor_of(scores, {height, width}, substitution, scale, rows);
+    const Call call(tokens, offsets, pairs.data(), height * width, substitution, gap_open,
+                    gap_extend);
+    return tensor_of(call.scores(), {height, width}, substitution, call.scale(), rows);
+  });
+}
+
+PathTensors nw_paths(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                     const Tensor& substitution, double gap_open, double gap_extend, int64_t) {
+  check_listed(pairs);
+  return refusing([&] {
+    const Numbers listed(pairs);
+    const int64_t count = pairs.size(0);
+    const Call call(tokens, offsets, listed.data(), count, substitution, gap_open, gap_extend);
+    std::vector<std::vector<Move>> paths;
+    const std::vector<int64_t> scores = call.align_all(paths);
+    Tensor begins = torch::stable::new_empty(pairs, {count}, ScalarType::Long);
+    Tensor ends = torch::stable::new_empty(pairs, {count}, ScalarType::Long);
+    int64_t total = 0;
+    for (int64_t p = 0; p < count; ++p) {
+      static_cast<int64_t*>(begins.mutable_data_ptr())[p] = total;
+      total += int64_t(paths[p].size());
+      static_cast<int64_t*>(ends.mutable_data_ptr())[p] = total;
+    }
+    Tensor moves = torch::stable::new_empty(pairs, {total}, ScalarType::Byte);
+    uint8_t* to = static_cast<uint8_t*>(moves.mutable_data_ptr());
+    for (const std::vector<Move>& path : paths) {
+      for (const Move move : path) *to++ = uint8_t(move);
+    }
+    return PathTensors{tensor_of(scores, {count}, substitution, call.scale(), pairs), moves, begins,
+                       ends};
   });
 }
 
@@ -271,9 +326,14 @@ STABLE_TORCH_LIBRARY_FRAGMENT(neurn, m) {
   m.def(
       "nw_cross_scores(Tensor tokens, Tensor offsets, Tensor rows, Tensor columns, "
       "Tensor substitution, float gap_open, float gap_extend) -> Tensor");
+  m.def(
+      "nw_paths(Tensor tokens, Tensor offsets, Tensor pairs, Tensor substitution, float gap_open, "
+      "float gap_extend, int memory=1073741824) -> (Tensor scores, Tensor moves, Tensor begins, "
+      "Tensor ends)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(neurn, CPU, m) {
   m.impl("nw_scores", TORCH_BOX(&neurn::align::nw_scores));
   m.impl("nw_cross_scores", TORCH_BOX(&neurn::align::nw_cross_scores));
+  m.impl("nw_paths", TORCH_BOX(&neurn::align::nw_paths));
 }

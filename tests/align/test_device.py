@@ -17,7 +17,7 @@ SCORINGS = {
     "published": align.Scoring(),
     "halves": align.Scoring(2, -1, -0.5),
     "affine": align.Scoring(gap=-1, gap_open=-3),
-    "large": align.Scoring(10**6, -(10**6), -(10**7)),
+    "large": align.Scoring(10**5, -(10**5), -(10**6)),
     "table": align.Scoring.from_array(np.arange(25).reshape(5, 5) - 9, range(5), gap=-1),
 }
 
@@ -213,7 +213,7 @@ def test_cross_errors(name):
             call(tokens, offsets, sides["rows"], sides["columns"], *rest)
 
 
-@pytest.mark.parametrize("name", ["nw_scores", "nw_cross_scores"])
+@pytest.mark.parametrize("name", ["nw_scores", "nw_cross_scores", "nw_paths"])
 def test_a_cuda_tensor_has_an_answer_in_every_build(name):
     # A kernel, or the sentence that says there is none.
     assert torch._C._dispatch_has_kernel_for_dispatch_key(f"neurn::{name}", "CUDA")
@@ -287,3 +287,38 @@ def test_several_gpus():
     np.testing.assert_array_equal(
         align.all_pairs(sequences, device=devices), align.all_pairs(sequences)
     )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scoring", SCORINGS.values(), ids=SCORINGS)
+def test_paths_are_those_of_single_calls(scoring, device):
+    sequences = random_set(30)
+    tokens, offsets, pairs, *rest = arguments(sequences, scoring, device)
+    got = torch.ops.neurn.nw_paths(tokens, offsets, pairs, *rest)
+    scores, moves, begins, ends = (tensor.cpu() for tensor in got)
+    wanted = torch.ops.neurn.nw_scores(tokens, offsets, pairs, *rest).cpu()
+    assert torch.equal(scores, wanted)
+    for (i, j), begin, end in zip(pairs.tolist(), begins, ends, strict=True):
+        alignment = align.align(sequences[i], sequences[j], scoring)
+        assert moves[begin:end].tolist() == alignment.moves.tolist()
+
+
+def test_paths_opcheck():
+    tokens, offsets, pairs, *rest = arguments(random_set(4), align.Scoring(), "cpu")
+    torch.library.opcheck(torch.ops.neurn.nw_paths.default, (tokens, offsets, pairs % 4, *rest))
+
+
+def test_paths_need_a_list_of_pairs():
+    tokens, offsets, pairs, *rest = arguments(random_set(4), align.Scoring(), "cpu")
+    with pytest.raises(RuntimeError, match="pairs must be of int64 and have shape"):
+        torch.ops.neurn.nw_paths(tokens, offsets, pairs.int(), *rest)
+
+
+@needs_gpu
+def test_paths_keep_to_their_memory():
+    tokens, offsets, pairs, *rest = arguments(random_set(30, longest=900), align.Scoring(), "cuda")
+    wanted = torch.ops.neurn.nw_paths(tokens, offsets, pairs, *rest)
+    few = torch.ops.neurn.nw_paths(tokens, offsets, pairs, *rest, 200_000)
+    assert all(torch.equal(a, b) for a, b in zip(few[::2], wanted[::2], strict=True))
+    with pytest.raises(RuntimeError, match="memory must be at least"):
+        torch.ops.neurn.nw_paths(tokens, offsets, pairs, *rest, 1000)

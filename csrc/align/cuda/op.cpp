@@ -111,10 +111,43 @@ Tensor cuda_nw_cross_scores(const Tensor& tokens, const Tensor& offsets, const T
   return out;
 }
 
+PathTensors cuda_nw_paths(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                          const Tensor& substitution, double gap_open, double gap_extend,
+                          int64_t memory) {
+  check_listed(pairs);
+  check_call(tokens, offsets, substitution, gap_open, gap_extend);
+  check_devices(tokens, {&offsets, &pairs, &substitution});
+  const Launch launch(tokens);
+  if (is_captured(launch)) refuse("nw_paths cannot be captured: its result has no known size");
+  Arguments arguments(tokens, offsets, substitution, gap_open, gap_extend);
+  const Tensor listed = in_order(pairs, ScalarType::Long);
+  const int64_t count = pairs.size(0);
+  arguments.problem.pairs = {
+      static_cast<const int64_t*>(listed.const_data_ptr()), nullptr, nullptr, 0, 0, count};
+  Tensor scores = empty_scores({count}, substitution, pairs);
+  Tensor starts = torch::stable::new_empty(pairs, {count + 1}, ScalarType::Long);
+  Tensor begins = torch::stable::new_empty(pairs, {count}, ScalarType::Long);
+  Tensor moves = torch::stable::new_empty(pairs, {0}, ScalarType::Byte);
+  const cuda::Paths out{scores.mutable_data_ptr(), static_cast<int64_t*>(starts.mutable_data_ptr()),
+                        static_cast<int64_t*>(begins.mutable_data_ptr()), &moves,
+                        [](void* self, int64_t size) {
+                          Tensor& tensor = *static_cast<Tensor*>(self);
+                          tensor = torch::stable::new_empty(tensor, {size}, ScalarType::Byte);
+                          return static_cast<uint8_t*>(tensor.mutable_data_ptr());
+                        }};
+  if (!cuda::paths(arguments.problem, out, memory, launch.stream())) {
+    nw_paths(on_cpu(tokens), on_cpu(offsets), on_cpu(pairs), on_cpu(substitution), gap_open,
+             gap_extend, memory);
+    refuse("scores of these sequences are beyond what the result holds exactly");
+  }
+  return {scores, moves, begins, torch::stable::narrow(starts, 0, 1, count)};
+}
+
 }  // namespace
 }  // namespace neurn::align
 
 STABLE_TORCH_LIBRARY_IMPL(neurn, CUDA, m) {
   m.impl("nw_scores", TORCH_BOX(&neurn::align::cuda_nw_scores));
   m.impl("nw_cross_scores", TORCH_BOX(&neurn::align::cuda_nw_cross_scores));
+  m.impl("nw_paths", TORCH_BOX(&neurn::align::cuda_nw_paths));
 }

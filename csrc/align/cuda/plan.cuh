@@ -42,7 +42,7 @@ struct Report {
 
   NEURN_DEVICE double scale() const { return static_cast<double>(int64_t{1} << exponent); }
   // D; every number is below 2^55.
-  NEURN_DEVICE int64_t range() const {
+  constexpr int64_t range() const {
     const int64_t d = most - 2 * gap_extend;
     return d > 0 ? d : 0;
   }

@@ -212,7 +212,8 @@ class Scores {
     const int64_t fitting = std::min<int64_t>(stream_.device.shared_processor / (shared + 1024), 2);
     call.blocks =
         static_cast<int>(std::min({groups * chunks, fitting * processors, most_bit_bytes / each}));
-    if (call.blocks < std::min(groups * chunks, processors / 2)) return false;
+    // Few blocks would leave most of the device idle.
+    if (2 * call.blocks < processors) return false;
     call.plan = call_;
     call.rows = sorted_side(p.pairs.rows, p.pairs.row_count);
     call.columns = sorted_side(p.pairs.columns, p.pairs.column_count);
@@ -277,7 +278,7 @@ class Scores {
   int64_t blocks_for(int64_t warps, int64_t shared) const {
     const int64_t fitting = stream_.device.shared_processor / (shared + 1024);
     const int64_t most = stream_.device.processors * std::clamp<int64_t>(fitting, 1, 2);
-    return std::clamp<int64_t>(ceil_div(warps, wavefront_threads / 32), 1, most);
+    return std::clamp<int64_t>(warps, 1, most);
   }
 
   template <class S, bool affine, class Look, int T>
@@ -303,16 +304,18 @@ class Scores {
     LongCall call{call_, kind, strips_before, 0, 0, 0, nullptr, nullptr, nullptr};
     call.columns = std::max<int64_t>(columns(), 1);
     call.most_strips = std::max<int64_t>(ceil_div(rows(), long_rows), 1);
-    const int64_t blocks = blocks_for(pairs * call.most_strips, 0);
+    // Few strips spread over all blocks.
+    const int64_t strips = pairs * call.most_strips, blocks = blocks_for(strips, 0);
+    const int64_t warps = std::clamp<int64_t>(ceil_div(strips, blocks), 1, wavefront_threads / 32);
     // Every warp may be at another pair.
     const int64_t each = call.columns * static_cast<int64_t>(sizeof(Edge<S, affine>)) +
                          call.most_strips * static_cast<int64_t>(sizeof(int64_t));
-    call.slots = std::clamp<int64_t>(most_border_bytes / each, 1,
-                                     std::min(pairs, blocks * wavefront_threads / 32));
+    call.slots = std::clamp<int64_t>(most_border_bytes / each, 1, std::min(pairs, blocks * warps));
     call.borders = allocate<Edge<S, affine>>(stream_, call.slots * call.columns);
     call.progress = cleared<int64_t>(call.slots * call.most_strips, stream_);
     call.finished = cleared<int64_t>(call.slots, stream_);
-    launch(score_long<S, affine, Look>, {blocks, wavefront_threads, 1, 0}, stream_, call);
+    launch(score_long<S, affine, Look>, {blocks, static_cast<int>(32 * warps), 1, 0}, stream_,
+           call);
   }
 
   const Stream& stream_;

@@ -240,7 +240,8 @@ __global__ void __launch_bounds__(wavefront_threads, 2)
   const int lane = static_cast<int>(threadIdx.x) % T;
   const int group = static_cast<int>(threadIdx.x) % 32 / T;
   constexpr int warps_of_block = wavefront_threads / 32;
-  const int64_t warp = static_cast<int64_t>(blockIdx.x) * warps_of_block + threadIdx.x / 32;
+  // Few pairs spread over all blocks.
+  const int64_t warp = threadIdx.x / 32 * call.blocks + blockIdx.x;
   const int64_t warps = call.blocks * warps_of_block;
   // A column's borders of a warp's groups lie together.
   Border* border = static_cast<Border*>(call.borders) + warp * groups * call.columns + group;

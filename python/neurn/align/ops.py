@@ -1,4 +1,4 @@
-"""The Python half of torch.ops.neurn.nw_scores and nw_cross_scores: shapes without data.
+"""The Python half of torch.ops.neurn.nw_scores and its kin: shapes without data.
 
 ``nw_scores(tokens, offsets, pairs, substitution, gap_open, gap_extend)`` scores a list of pairs of
 sequences, ``nw_cross_scores(tokens, offsets, rows, columns, ...)`` every one of `rows` with every
@@ -6,6 +6,10 @@ one of `columns`, both int64 numbers of sequences. Sequence i is ``tokens[offset
 offsets[i + 1]]``, of tokens 0 to 65535; `substitution` has shape (symbols, symbols), or (2,) for
 match and mismatch; a gap of length L scores ``gap_open + L * gap_extend``. The result is int32
 where `substitution` is of integers, else float64, and exact. See csrc/align/op.cpp.
+
+``nw_paths(tokens, offsets, pairs, substitution, gap_open, gap_extend, memory=2**30)`` gives scores
+and paths of a list of pairs, as `neurn.align.align` does: the moves of pair p (1 diagonal, 2 up, 4
+left) are ``moves[begins[p]:ends[p]]``. On CUDA it takes at most `memory` bytes beside its results.
 
 On CUDA work is put on the current stream. The call waits for the device once, to tell whether the
 arguments hold what they must. While a CUDA graph is captured it cannot: where they do not, all
@@ -34,7 +38,7 @@ def _refuse_cuda(*_: Any) -> Any:
 
 # Without a kernel for autograd torch would warn of a missing derivative.
 _library = torch.library.Library("neurn", "IMPL")
-for _name in ("nw_scores", "nw_cross_scores"):
+for _name in ("nw_scores", "nw_cross_scores", "nw_paths"):
     _library.impl(_name, torch.library.fallthrough_kernel, "Autograd")
     if not torch._C._dispatch_has_kernel_for_dispatch_key(f"neurn::{_name}", "CUDA"):
         _library.impl(_name, _refuse_cuda, "CUDA")
@@ -49,8 +53,7 @@ def _(
     gap_open: float,
     gap_extend: float,
 ) -> Tensor:
-    if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.dtype != torch.int64:
-        raise RuntimeError("pairs must be of int64 and have shape (pairs, 2)")
+    _check_pairs(pairs)
     dtype = _check(tokens, offsets, substitution)
     return pairs.new_empty((pairs.shape[0],), dtype=dtype)
 
@@ -70,6 +73,29 @@ def _(
             raise RuntimeError(f"{name} must be of int64 and have 1 dimension")
     dtype = _check(tokens, offsets, substitution)
     return rows.new_empty((rows.shape[0], columns.shape[0]), dtype=dtype)
+
+
+@torch.library.register_fake("neurn::nw_paths")
+def _(
+    tokens: Tensor,
+    offsets: Tensor,
+    pairs: Tensor,
+    substitution: Tensor,
+    gap_open: float,
+    gap_extend: float,
+    memory: int = 2**30,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    _check_pairs(pairs)
+    dtype = _check(tokens, offsets, substitution)
+    count = pairs.shape[0]
+    moves = pairs.new_empty((torch.library.get_ctx().new_dynamic_size(),), dtype=torch.uint8)
+    begins, ends = (pairs.new_empty((count,)) for _ in range(2))
+    return pairs.new_empty((count,), dtype=dtype), moves, begins, ends
+
+
+def _check_pairs(pairs: Tensor) -> None:
+    if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.dtype != torch.int64:
+        raise RuntimeError("pairs must be of int64 and have shape (pairs, 2)")
 
 
 def _check(tokens: Tensor, offsets: Tensor, substitution: Tensor) -> torch.dtype:
