@@ -13,14 +13,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ALLEN := $(VENV)-allen
 
-.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda clean
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda bench-mouse clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
 
 # One thread: tests are small, and those about threads ask for more.
 test: $(VENV)/built  ## every test of the package
-	OMP_NUM_THREADS=1 python -m pytest --durations=10 --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 python -m pytest -n auto --durations=10 --cov --cov-report=term --cov-fail-under=90
 	python -c "import sys; sys.exit(sys.version_info >= (3, 12))" || exit 0; $(MAKE) allen
 
 # allensdk needs versions that nothing else here does: an environment of its own that looks into
@@ -67,6 +67,9 @@ bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 
 bench-cuda: $(VENV)/built  ## those of a GPU
 	python -m bench.cuda --write-table
+
+bench-mouse: $(VENV)/built  ## those of recordings of real size
+	python -m bench.mouse --write-table
 
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)
