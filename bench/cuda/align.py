@@ -17,7 +17,7 @@ Row = dict[str, str]
 
 # Cells that a multiprocessor can compute in a cycle, from the instructions of the inner loops:
 # bench/README.md says how.
-CELLS_PER_CYCLE = {"bit planes": 100.5, "two pairs a register": 9.4, "strips": 7.5}
+CELLS_PER_CYCLE = {"bit planes": 100.5, "two pairs a register": 9.4, "strips": 2.1}
 H200_HERTZ = 1.98e9
 # Cells of a part of a workload that the CPU is given.
 CPU_CELLS = 3e9

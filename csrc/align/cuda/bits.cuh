@@ -61,7 +61,7 @@ struct BitCall {
   const uint32_t* columns;  // likewise
   int symbols, quads;       // tokens are below symbols, targets have at most so many quads
   int64_t equal, unequal;   // shifted scores
-  Quad* borders;            // [block][quad and one more][plane][thread]
+  Quad* borders;            // [block][quad][plane][thread]
 };
 
 // Shared memory: tokens that differ from each symbol [symbol][quad], lanes whose target has the
@@ -140,9 +140,10 @@ NEURN_DEVICE void pass(const Cell& cell, const Quad* differs, const int* rows, i
       for (int c = 0; c < columns_at_once; ++c) h[c][k] = coming[k].column[c];
     }
     if constexpr (!ragged) {
-      // Behind the last one there is another that nobody needs.
+      // Behind the last one, that one again.
+      const Quad* next = border + (byte + static_cast<int>(sizeof(Quad)) < bytes ? B * stride : 0);
       NEURN_UNROLL
-      for (int k = 0; k < B; ++k) coming[k] = border[(B + k) * stride];
+      for (int k = 0; k < B; ++k) coming[k] = next[k * stride];
     }
     NEURN_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -224,7 +225,7 @@ __global__ void __launch_bounds__(bit_threads, 2) score_bits(const __grid_consta
   const Cell cell(call.equal, call.unequal);
   const int chunks = static_cast<int>((p.pairs.row_count + call.threads - 1) / call.threads);
   const int groups = static_cast<int>((p.pairs.column_count + lanes - 1) / lanes);
-  const int64_t in_block = static_cast<int64_t>(call.quads + 1) * B * call.threads;
+  const int64_t in_block = static_cast<int64_t>(call.quads) * B * call.threads;
   Quad* border = call.borders + blockIdx.x * in_block + threadIdx.x;
   int packed = -1, quads = 0;
   for (int unit = static_cast<int>(blockIdx.x); unit < groups * chunks; unit += call.blocks) {

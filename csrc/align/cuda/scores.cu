@@ -207,7 +207,7 @@ class Scores {
     call.unequal = known_.mismatch - 2 * known_.gap_extend;
     const int planes = std::max(planes_for(std::max(call.equal, call.unequal)), 1);
     const int64_t each =
-        call.threads * int64_t{call.quads + 1} * planes * static_cast<int64_t>(sizeof(Quad));
+        call.threads * int64_t{call.quads} * planes * static_cast<int64_t>(sizeof(Quad));
     const int64_t processors = stream_.device.processors;
     const int64_t fitting = std::min<int64_t>(stream_.device.shared_processor / (shared + 1024), 2);
     call.blocks =
@@ -245,7 +245,8 @@ class Scores {
   template <bool affine>
   void run_kinds() {
     const bool compares = call_.p.symbols == 0;
-    const bool shares = call_.p.symbols <= most_shared_symbols;
+    const bool shares =
+        call_.p.symbols <= most_shared_symbols && table_bytes() <= stream_.device.shared_block;
     if (any(long64)) {
       // Affine gaps that open for nothing are linear ones.
       compares ? run_long<OneLong, true, Compare<OneLong>>(long64)
@@ -274,6 +275,10 @@ class Scores {
     }
   }
 
+  int64_t table_bytes() const {
+    return call_.p.symbols * call_.p.symbols * static_cast<int64_t>(sizeof(int16_t));
+  }
+
   // Blocks that fill the device, or do all there is to do.
   int64_t blocks_for(int64_t warps, int64_t shared) const {
     const int64_t fitting = stream_.device.shared_processor / (shared + 1024);
@@ -284,7 +289,7 @@ class Scores {
   template <class S, bool affine, class Look, int T>
   void run_short(int kind, bool shared_table, int narrow) {
     constexpr int R = short_rows / T, groups = 32 / T;
-    const int64_t shared = shared_table ? 2 * call_.p.symbols * call_.p.symbols : 0;
+    const int64_t shared = shared_table ? table_bytes() : 0;
     const int64_t warps = ceil_div(count(kind), groups * S::pairs);
     ShortCall call{call_, blocks_for(warps, shared), kind, shared_table, narrow, nullptr, 0};
     call.columns = std::clamp<int64_t>(columns(), 1, longest_short);
