@@ -114,6 +114,41 @@ def test_a_failure_stops_all_devices(count):
     assert len(calls) <= count
 
 
+def test_a_tile_is_put_away_while_the_next_is_scored(monkeypatch):
+    """The order of things on a GPU, told by stand-ins for its streams and events."""
+    told = []
+
+    class Stream:
+        def wait_stream(self, other):
+            told.append("streams wait for the caller's")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    class Event:
+        def record(self):
+            told.append("score")
+
+        def synchronize(self):
+            told.append("arrived")
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(tiled._Server, "run", tiled._Server._run_on_streams)
+    sequences = random_set(6)
+    got = scores_in_tiles(
+        sequences, [torch.device("cpu")], lambda *_: told.append("put away"), pairs=12
+    )
+    np.testing.assert_array_equal(got, align.all_pairs(sequences))
+    steps = ["score", *["score", "arrived", "put away"] * 3, "arrived", "put away"]
+    assert told == ["streams wait for the caller's"] * 2 + steps
+
+
 def test_scores_beyond_what_devices_hold():
     scoring = align.Scoring(2**52, -(2**52), -(2**52))
     encoded = encode(["AB", "AC"], scoring)

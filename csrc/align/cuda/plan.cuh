@@ -108,10 +108,11 @@ __global__ void make_whole(const __grid_constant__ PlanCall call) {
   const int64_t count = scores_of(p);
   int errors = 0;
   const auto whole = [&](int64_t i) {
-    if (!p.floating) return static_cast<const int64_t*>(p.substitution)[i];
-    const double score = static_cast<const double*>(p.substitution)[i] * scale;
+    const double score = p.floating
+                             ? static_cast<const double*>(p.substitution)[i] * scale
+                             : static_cast<double>(static_cast<const int64_t*>(p.substitution)[i]);
     if (score > -largest_exact && score < largest_exact) return static_cast<int64_t>(score);
-    errors |= wrong_substitution;
+    errors |= p.floating ? wrong_substitution : too_large;
     return int64_t{0};
   };
   int64_t most = 0, most_negated = 0;
@@ -124,8 +125,6 @@ __global__ void make_whole(const __grid_constant__ PlanCall call) {
       if (score != static_cast<int32_t>(score)) errors |= wrong_substitution;
       call.table[i] = static_cast<int32_t>(score);
       differs |= score != (i / p.symbols == i % p.symbols ? match : mismatch);
-    } else if (score < -(int64_t{1} << 55) || score > int64_t{1} << 55) {
-      errors |= wrong_substitution;
     }
     most = score > most ? score : most;
     most_negated = -score > most_negated ? -score : most_negated;

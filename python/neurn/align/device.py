@@ -265,7 +265,7 @@ class _Server:
         for number, tile in enumerate(work):
             with torch.cuda.stream(streams[number % 2]):
                 scores = self.scores(tile)
-                host = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=True)
+                host = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=scores.is_cuda)
                 host.copy_(scores, non_blocking=True)
                 arrived = torch.cuda.Event()
                 arrived.record()
