@@ -11,10 +11,10 @@ namespace {
 // Calls f with the cell of the scoring and the number of token planes, both known when compiled.
 template <class F>
 [[gnu::always_inline]] inline void specialize(const BitScoring& scoring, F f) {
-  const auto with_cell = [&]<class Cell>(std::type_identity<Cell>) NEURN_INLINE {
+  const auto with_cell = [&]<class Cell>(std::type_identity<Cell>) NEURN_LAMBDA {
     const Cell cell(scoring.equal, scoring.unequal);
     constexpr int kinds = sizeof token_plane_counts / sizeof *token_plane_counts;
-    unroll<kinds>([&](auto kind) NEURN_INLINE {
+    unroll<kinds>([&](auto kind) NEURN_LAMBDA {
       constexpr int planes = token_plane_counts[decltype(kind)::value];
       if (scoring.token_planes == planes) f(cell, std::integral_constant<int, planes>());
     });
@@ -35,17 +35,24 @@ template <class F>
   }
 }
 
-template <Sweep sweep, class Cell, int K>
-[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
-  constexpr int B = Cell::planes;
-  const Columns columns{call.column_token, call.column_stride, call.column_starts};
+template <int K>
+[[gnu::always_inline]] inline Rows<K> load_rows(const uint64_t* from) {
   Rows<K> rows;
-  const uint64_t* from = call.rows;
   for (int u = 0; u < strip_vectors; ++u) {
     for (int k = 0; k < K; ++k, from += words) rows.token[u][k] = load(from);
   }
   for (int u = 0; u < strip_vectors; ++u, from += words) rows.keep[u] = load(from);
   for (int u = 0; u < strip_vectors; ++u, from += words) rows.selected[u] = load(from);
+  return rows;
+}
+
+template <Sweep sweep, class Cell, int K>
+[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
+  constexpr int B = Cell::planes;
+  const Columns columns{call.column_token, call.column_stride, call.column_starts};
+  const Rows<K> rows = load_rows<K>(call.rows);
+  Before<K> before{};
+  if constexpr (sweep.joins) before = {load_rows<K>(call.rows_before), call.column_started};
   State<Cell> state;
   uint64_t* at = call.state;
   for (int u = 0; u < strip_vectors; ++u) {
@@ -54,8 +61,8 @@ template <Sweep sweep, class Cell, int K>
       state.h[u][k] = load(at + words);
     }
   }
-  run_strip<sweep>(cell, columns, rows, state, call.begin, call.end, call.selected,
-                   Border{call.border, call.border_stride}, call.trace);
+  run_strip<sweep>(cell, columns, rows, before, state, call.begin, call.end, call.selected,
+                   Border{call.border, call.border_below, call.border_stride}, call.trace);
   at = call.state;
   for (int u = 0; u < strip_vectors; ++u) {
     for (int k = 0; k < B; ++k, at += 2 * words) {
@@ -66,22 +73,24 @@ template <Sweep sweep, class Cell, int K>
 }
 
 void run_strip_call(const StripCall& call) {
-  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
     using Cell = std::remove_cvref_t<decltype(cell)>;
     constexpr int K = decltype(planes)::value;
     switch (call.kind) {
       case SweepKind::set:
-        return strip<Sweep{true, true, true, false, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, true, false, false, false}, Cell, K>(call, cell);
       case SweepKind::long_set:
-        return strip<Sweep{true, true, true, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, true, true, false, false}, Cell, K>(call, cell);
       case SweepKind::first:
-        return strip<Sweep{true, true, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::begin:
-        return strip<Sweep{true, false, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, false, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::middle:
-        return strip<Sweep{false, false, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{false, false, false, true, false, false}, Cell, K>(call, cell);
+      case SweepKind::join:
+        return strip<Sweep{true, true, false, true, true, false}, Cell, K>(call, cell);
       case SweepKind::trace:
-        return strip<Sweep{true, true, false, true, true}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, false, true, false, true}, Cell, K>(call, cell);
     }
   });
 }
@@ -107,7 +116,7 @@ void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_pl
 
 int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int planes) {
   int64_t count[most_planes] = {};
-  const auto add = [&](uint64_t bytes, int by) NEURN_INLINE {
+  const auto add = [&](uint64_t bytes, int by) NEURN_LAMBDA {
     for (int k = 0; k < planes; ++k) count[k] += bytes >> (8 * (4 * u + k)) & (by == 8 ? 255 : 1);
   };
   int64_t t = 0;
@@ -147,7 +156,7 @@ void pack_border(const uint64_t* border, int64_t count, uint64_t* bits) {
 }
 
 void run_lanes_call(const LaneCall& call) {
-  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
     constexpr int K = decltype(planes)::value;
     return call.shared ? run_lanes<true, K>(cell, call) : run_lanes<false, K>(cell, call);
   });
