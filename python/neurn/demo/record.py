@@ -10,9 +10,9 @@ from typing import Any
 
 from neurn._optional import import_optional
 from neurn.demo.experiment import THREADS, Experiment
-from neurn.demo.summary import Finding, SummaryRow
 from neurn.generalize import FRONT_ENDS, Results, lenet
 from neurn.generalize.datasets import sha256_of
+from neurn.generalize.summary import Finding, SummaryRow
 from neurn.generalize.training import SELECTION_RULE
 
 RUN_KEYS = ("seed", "front_end", "domain", "accuracy", "n")
