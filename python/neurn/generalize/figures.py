@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from neurn._optional import import_optional
 from neurn.generalize.datasets import Images
@@ -17,6 +18,7 @@ from neurn.generalize.results import Results
 from neurn.generalize.shifts import FAMILIES
 from neurn.generalize.summary import SummaryRow, find
 from neurn.generalize.variants import title
+from neurn.layer import NeuRN
 
 GAP, FRAME_GREY = 1, 0.75  # pixels between images, and their grey level
 COLOUR_MAP = "inferno"
@@ -91,6 +93,26 @@ def draw_maps(examples: Sequence[Example], columns: int = 1, standalone: bool = 
                 label="NeuRN: local standard deviation / its maximum in the image",
             )
     return figure
+
+
+def draw_examples(results: Results) -> Any:
+    """Draw the first test images of each domain and their NeuRN maps (`draw_maps`).
+
+    Raises
+    ------
+    ValueError
+        If images were not kept, as in results read from CSV.
+    """
+    if not results.examples:
+        raise ValueError("results hold no images")
+    shown = []
+    for name in results.domains:
+        if name in results.examples:
+            images = results.examples[name]
+            maps = NeuRN()(torch.from_numpy(images).float() / 255).numpy()
+            recipe = results.info[name].recipe if name in results.info else ""
+            shown.append(Example(name, results.title(name), recipe, images, maps))
+    return draw_maps(shown, columns=min(2, len(shown)))
 
 
 def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> Any:

@@ -13,7 +13,13 @@ from typing import Any
 from neurn._files import open_atomic, prepare_directory, write_atomic
 from neurn._optional import import_optional
 from neurn.generalize import html, tables
-from neurn.generalize.figures import draw_confusion, draw_curves, draw_differences, to_png
+from neurn.generalize.figures import (
+    draw_confusion,
+    draw_curves,
+    draw_differences,
+    draw_examples,
+    to_png,
+)
 from neurn.generalize.results import Results
 from neurn.generalize.summary import (
     Contrast,
@@ -224,6 +230,9 @@ def _parts(
 
 
 def _pictures(part: Results) -> Iterator[tuple[str, Any, str]]:
+    if part.examples:
+        caption = "The first test images of each domain, and their NeuRN maps."
+        yield "examples", draw_examples(part), caption
     families = [about.family for about in part.info.values() if about.family]
     if len(families) > len(set(families)):
         yield "curves", draw_curves(part), "Accuracy by severity; bands are 95 % intervals."
