@@ -20,7 +20,7 @@ from neurn._files import prepare_directory
 from neurn.front_ends import FrontEnd
 from neurn.generalize import distributed
 from neurn.generalize.datasets import Dataset, EvaluationSet, Images, Source, Split, sha256_of
-from neurn.generalize.domains import Domain, NoData, load, load_or_no_data
+from neurn.generalize.domains import KNOWN, Domain, NoData, load, load_or_no_data
 from neurn.generalize.models import Model, ModelMaker, build, fingerprint, resolve_model
 from neurn.generalize.results import DomainInfo, Results, Run, Training
 from neurn.generalize.shifts import Shift, is_shift, shift
@@ -518,7 +518,8 @@ def _info(item: Source | Shift | Domain | EvaluationSet | NoData) -> DomainInfo:
     if isinstance(item, NoData):
         return DomainInfo(item.title, no_data=item.reason)
     if isinstance(item, Source):
-        return DomainInfo(item.name, "as in training, unseen images")
+        title = KNOWN[item.name].title if item.name in KNOWN else item.name
+        return DomainInfo(title, "as in training, unseen images")
     return DomainInfo(item.title if isinstance(item, Domain) else item.name)
 
 

@@ -16,7 +16,7 @@ from neurn._optional import import_optional
 from neurn.generalize.datasets import Images
 from neurn.generalize.results import Results
 from neurn.generalize.shifts import FAMILIES
-from neurn.generalize.summary import SummaryRow, find
+from neurn.generalize.summary import NO_DATA, SummaryRow, find
 from neurn.generalize.variants import title
 from neurn.layer import NeuRN
 
@@ -155,7 +155,7 @@ def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> A
                 interval = find(compared, domain, name, baseline)
                 if not interval.n:
                     if number == 0:
-                        axes.text(0, place, "  no data", va="center", color="0.45")
+                        axes.text(0, place, f"  {NO_DATA}", va="center", color="0.45")
                     continue
                 low, high = 100 * interval.low, 100 * interval.high
                 clear = interval.verdict != "undecided"

@@ -417,7 +417,7 @@ class Results:
 
     @classmethod
     def join(cls, parts: Iterable[Results]) -> Results:
-        """Join the results of several evaluations; a run that comes twice counts once.
+        """Join the results of several evaluations; of a run that comes twice, the first.
 
         Raises
         ------
@@ -427,12 +427,13 @@ class Results:
         given = list(parts)
         if not given:
             raise ValueError("results to join: give at least one")
-        runs = {
-            (r.model, r.source, r.seed, r.front_end, r.domain): r for p in given for r in p.runs
-        }
-        trainings = {
-            (t.model, t.source, t.seed, t.front_end): t for p in given for t in p.trainings
-        }
+        runs: dict[Any, Run] = {}
+        trainings: dict[Any, Training] = {}
+        for part in given:
+            for r in part.runs:
+                runs.setdefault((r.model, r.source, r.seed, r.front_end, r.domain), r)
+            for t in part.trainings:
+                trainings.setdefault((t.model, t.source, t.seed, t.front_end), t)
         return cls(
             tuple(runs.values()),
             tuple(trainings.values()),
