@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ALLEN := $(VENV)-allen
 
-.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda clean
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda bench-mouse clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -67,6 +67,9 @@ bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 
 bench-cuda: $(VENV)/built  ## those of a GPU
 	python -m bench.cuda --write-table
+
+bench-mouse: $(VENV)/built  ## those of recordings of real size
+	python -m bench.mouse --write-table
 
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)
