@@ -62,7 +62,8 @@ def tables(results: Results) -> dict[str, str]:
     lenet = results.select("lenet")
     titles = {name: lenet.title(name) for name in lenet.domains}
     shown = ("none", "neurn", "sobel")
-    made["lenet"] = _accuracies_and_differences(lenet, titles, shown)
+    absent = {name: results.title(name) for name in NO_DATA}
+    made["lenet"] = _accuracies_and_differences(lenet, {**titles, **absent}, shown)
     digit = results.select("digit_net")
     made["digit_net"] = _accuracies_and_differences(digit, _titles(digit, REAL), ("none", "neurn"))
     if "lenet_long" in results.models:
