@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_align, _add_arch, _add_mouse):
+    for add in (_add_demo, _add_generalize, _add_align, _add_arch, _add_mouse):
         add(commands)
     return parser
 
@@ -109,6 +109,20 @@ def _demo(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print(f"{report.text}\n\nReport: {report.page}")
     return OK
+
+
+def _add_generalize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.generalize import command
+
+    parser = commands.add_parser(
+        "generalize",
+        help="measure whether NeuRN helps a model on domains it has not seen",
+        description="Train a model on a source domain behind several front ends, test it on "
+        "target domains, and write tables, pictures and a page. What is in the output directory "
+        "already is not computed again.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=partial(_run, command))
 
 
 def _add_align(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

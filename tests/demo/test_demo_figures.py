@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 from neurn import demo
-from neurn.demo import figures
 from neurn.demo.experiment import Experiment
-from neurn.demo.summary import SummaryRow
-from neurn.generalize import Interval
+from neurn.demo.figures import make_examples
+from neurn.generalize import Interval, figures
+from neurn.generalize.summary import SummaryRow
 
 from .conftest import TINY
 
 
 @pytest.fixture(scope="module")
 def examples():
-    return figures.make_examples(Experiment.load(TINY))
+    return make_examples(Experiment.load(TINY))
 
 
 def size(png):

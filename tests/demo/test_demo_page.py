@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from neurn.demo.page import _typeset
+from neurn.generalize.html import typeset
 
 from .conftest import COMMAND
 
@@ -131,8 +131,8 @@ def test_outside_text_is_escaped(source, words):
 
 
 def test_typesetting():
-    assert _typeset("on A-b (-1.0 [-2.0, +3.0])") == (
+    assert typeset("on A-b (-1.0 [-2.0, +3.0])") == (
         "on A-b (&minus;1.0&nbsp;[&minus;2.0,&nbsp;+3.0])"
     )
-    assert _typeset("NeuRN - None") == "NeuRN &minus; None"
-    assert _typeset("a < b") == "a &lt; b"
+    assert typeset("NeuRN - None") == "NeuRN &minus; None"
+    assert typeset("a < b") == "a &lt; b"

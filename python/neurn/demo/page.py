@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Sequence
 from html import escape
 from string import Template
 from typing import Any
 
-from neurn.demo.figures import EXAMPLES, Example
-
-_STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 58rem; padding: 1rem 1rem 3rem; color: #1b1b1f;
-  background: #fff; font: 1rem/1.55 Georgia, "DejaVu Serif", serif; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 1rem 0 .3rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; }
-.meta, figcaption, caption, .note { color: #55555c; font-size: .88rem; }
-.box { background: #f7f3f9; border-left: 4px solid #6a176e; padding: .6rem 1rem; }
-.box p { margin: .5rem 0 0; }
-.box ul { margin: 0; padding-left: 1.2rem; }
-.box.warn { background: #fff5e8; border-color: #e8760a; }
-figure { margin: 0 0 1.4rem; }
-img { display: block; max-width: 100%; height: auto; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr));
-  gap: 1rem 1.6rem; }
-.gallery figure { margin: 0; }
-.chart img { max-width: 40rem; width: 100%; margin: 0 auto; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: 0 0 1.4rem;
-  font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .4rem; }
-th, td { border-bottom: 1px solid #ddd; padding: .35rem .4rem; text-align: right;
-  vertical-align: top; }
-th:first-child { text-align: left; }
-tbody th { font-weight: normal; }
-td small { display: block; color: #55555c; white-space: nowrap; }
-td.higher, td.lower { font-weight: bold; }
-td.higher small, td.lower small { font-weight: normal; }
-td.higher { background: #f3e9f4; } td.lower { background: #fdebd8; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
-dt { color: #55555c; } dd { margin: 0; overflow-wrap: anywhere; }
-pre { overflow-x: auto; font-size: .8rem; background: #f6f6f6; padding: .6rem; }
-code { font-size: .88em; overflow-wrap: anywhere; }
-@media (max-width: 36rem) {
-  body { font-size: .95rem; padding: .5rem .7rem 2rem; }
-  th, td { padding: .3rem .15rem; font-size: .8rem; }
-  td small { font-size: .66rem; letter-spacing: -.02em; }
-  dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
-}
-"""
+from neurn.demo.figures import EXAMPLES
+from neurn.generalize.figures import Example
+from neurn.generalize.html import STYLE, data_uri, table, typeset
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -145,7 +103,7 @@ def make_page(
     record : dict
         From `neurn.demo.record.make_record`.
     accuracy, difference : sequence of sequence of str
-        Tables with a header line, from `neurn.demo.tables`.
+        Tables with a header line, from `neurn.generalize.tables`.
     chart : bytes
         PNG of the accuracy differences.
     gallery : sequence of (Example, bytes)
@@ -173,7 +131,7 @@ def make_page(
         key: record[key] for key in ("command", "seconds", "versions", "machine", "data")
     } | {"seeds": protocol["seeds"], "front_ends": protocol["front_ends"]}
     return _PAGE.substitute(
-        style=_STYLE,
+        style=STYLE,
         created=escape(record["created"].replace("T", " ")),
         command=escape(record["command"]),
         warning=warning if record["quick"] else "",
@@ -192,18 +150,18 @@ def make_page(
         selection=escape(protocol["selection"]),
         interval=escape(protocol["interval"]),
         neurn=escape(protocol["front_ends"]["neurn"]),
-        accuracy_table=_table(
+        accuracy_table=table(
             accuracy,
             f"Accuracy in percent: mean and 95 % t interval over {n_seeds} seeds, "
             f"{split['test']} test images per seed and domain.",
         ),
-        difference_table=_table(
+        difference_table=table(
             difference,
             "Paired differences in percentage points: mean and 95 % t interval over the same "
             f"{n_seeds} seeds. Bold on violet: higher; bold on orange: lower; plain: undecided.",
             list(verdicts.values()),
         ),
-        chart=_data_uri(chart),
+        chart=data_uri(chart),
         chart_alt=escape("Chart of the first two columns of the table of paired differences."),
         gallery="\n".join(_example(example, png) for example, png in gallery),
         provenance=escape(json.dumps(provenance, indent=1)),
@@ -211,7 +169,7 @@ def make_page(
 
 
 def _finding(finding: dict[str, Any]) -> str:
-    answers = "".join(f"<li>{_typeset(answer)}</li>" for answer in finding["answers"])
+    answers = "".join(f"<li>{typeset(answer)}</li>" for answer in finding["answers"])
     return f"<p>{escape(finding['question'])}:</p><ul>{answers}</ul>"
 
 
@@ -219,44 +177,10 @@ def _verdict(row: dict[str, Any]) -> str:
     return "higher" if row["low"] > 0 else "lower" if row["high"] < 0 else ""
 
 
-def _table(
-    lines: Sequence[Sequence[str]], caption: str, classes: Sequence[str] | None = None
-) -> str:
-    """Make a table; `classes` names the CSS class of every cell, line by line."""
-    header, *body = lines
-    marks = iter(classes or [""] * sum(len(line) - 1 for line in body))
-    head = "".join(f'<th scope="col">{_typeset(cell)}</th>' for cell in header)
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(line[0])}</th>'
-        + "".join(f'<td class="{next(marks)}">{_cell(cell)}</td>' for cell in line[1:])
-        + "</tr>"
-        for line in body
-    )
-    return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
-    )
-
-
-def _cell(text: str) -> str:
-    mean, interval = text.split(" ", maxsplit=1)
-    return f"{_typeset(mean)} <small>{_typeset(interval)}</small>"
-
-
-def _typeset(text: str) -> str:
-    """Escape text; make minus signs of hyphens and keep intervals on one line."""
-    signed = re.sub(r"-(?=\d)|(?<= )-(?= )", "&minus;", escape(text))
-    return re.sub(r" ?\[[^\]]*\]", lambda interval: interval[0].replace(" ", "&nbsp;"), signed)
-
-
 def _example(example: Example, png: bytes) -> str:
     alt = f"{len(example.images)} digits, {example.title}: images above, NeuRN maps below."
     caption = f"<b>{escape(example.title)}:</b> {escape(example.recipe)}."
     return (
-        f'<figure><img src="{_data_uri(png)}" alt="{escape(alt)}">\n'
+        f'<figure><img src="{data_uri(png)}" alt="{escape(alt)}">\n'
         f"<figcaption>{caption}</figcaption></figure>"
     )
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -11,23 +11,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
-from neurn._files import write_atomic
+from neurn._files import prepare_directory, write_atomic
 from neurn._optional import import_optional
-from neurn.demo.experiment import FRONT_END_TITLES, DemoConfig, Experiment
-from neurn.demo.figures import draw_differences, draw_maps, make_examples, to_png
-from neurn.demo.files import prepare_directory
+from neurn.demo.experiment import CONTRASTS, FRONT_END_TITLES, DemoConfig, Experiment
+from neurn.demo.figures import make_examples
 from neurn.demo.page import make_page
-from neurn.demo.progress import show_progress
 from neurn.demo.record import make_record
-from neurn.demo.summary import Finding, SummaryRow, findings, summarize
-from neurn.demo.tables import (
+from neurn.generalize import Results
+from neurn.generalize.figures import draw_differences, draw_maps, to_png
+from neurn.generalize.progress import show_progress
+from neurn.generalize.summary import Finding, SummaryRow, findings, summarize
+from neurn.generalize.tables import (
     accuracy_table,
     align_columns,
     difference_table,
     runs_csv,
     summary_csv,
 )
-from neurn.generalize import Results
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def run(
     start = time.perf_counter()
     experiment = Experiment.load(settings)
     trainings = settings.seeds * len(FRONT_END_TITLES)
-    with show_progress(trainings, settings.epochs, stream or sys.stderr, quiet) as on_epoch:
+    with show_progress(trainings, stream or sys.stderr, quiet) as on_epoch:
         results = experiment.run(on_epoch)
     seconds = time.perf_counter() - start
 
-    rows = summarize(results)
+    rows = summarize(results, CONTRASTS)
     titles = {name: title for name, (title, _) in experiment.domains.items()}
     found = findings(rows, titles)
     record = make_record(experiment, results, rows, found, command, created, seconds)

@@ -10,11 +10,12 @@ from typing import Any
 
 from neurn._optional import import_optional
 from neurn.demo.experiment import THREADS, Experiment
-from neurn.demo.summary import Finding, SummaryRow
 from neurn.generalize import FRONT_ENDS, Results, lenet
 from neurn.generalize.datasets import sha256_of
+from neurn.generalize.summary import Finding, SummaryRow
 from neurn.generalize.training import SELECTION_RULE
 
+RUN_KEYS = ("seed", "front_end", "domain", "accuracy", "n")
 MODULES = ("neurn", "torch", "numpy", "sklearn", "scipy", "matplotlib", "PIL")
 
 
@@ -106,5 +107,5 @@ def make_record(
         "trainings": [
             {"seed": t.seed, "front_end": t.front_end, **asdict(t.fit)} for t in results.trainings
         ],
-        "runs": [asdict(run) for run in results.runs],
+        "runs": [{key: getattr(run, key) for key in RUN_KEYS} for run in results.runs],
     }

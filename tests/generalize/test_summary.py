@@ -3,16 +3,17 @@ import io
 
 import pytest
 
-from neurn.demo.summary import find, findings, percent, points, summarize
-from neurn.demo.tables import (
+from neurn.generalize import Interval, Results, Run
+from neurn.generalize.summary import find, findings, percent, points, summarize
+from neurn.generalize.tables import (
     accuracy_table,
     align_columns,
     difference_table,
     runs_csv,
     summary_csv,
 )
-from neurn.generalize import Interval, Results, Run
 
+CONTRASTS = (("neurn", "none"), ("sobel", "none"), ("neurn", "sobel"))
 TITLES = {"a": "Domain A", "b": "Domain B", "c": "Domain C"}
 ACCURACIES = {
     # NeuRN - none: +0.10, +0.11, +0.12 (helps); -0.2 exactly (hurts); -0.1, 0, +0.1 (undecided)
@@ -39,7 +40,7 @@ def results():
 
 
 def test_summary_has_every_accuracy_and_every_contrast(results):
-    rows = summarize(results)
+    rows = summarize(results, CONTRASTS)
     assert len(rows) == 3 * 3 + 3 * 3
     assert {row.n_images for row in rows} == {200}
     assert find(rows, "a", "neurn").mean == pytest.approx(0.71)
@@ -51,7 +52,7 @@ def test_summary_has_every_accuracy_and_every_contrast(results):
 
 
 def test_findings_follow_the_intervals(results):
-    neurn, sobel, control = findings(summarize(results), TITLES)
+    neurn, sobel, control = findings(summarize(results, CONTRASTS), TITLES)
     assert neurn.question == "NeuRN against the same network without it"
     assert neurn.answers == (
         "helps on 1 of 3: Domain A (+11.0 [+8.5, +13.5])",
@@ -75,7 +76,7 @@ def test_findings_turn_round_with_the_data(results):
         ),
         *((), results.seeds, results.front_ends, results.domains),
     )
-    first = findings(summarize(swapped), TITLES)[0]
+    first = findings(summarize(swapped, CONTRASTS), TITLES)[0]
     assert first.answers[0].startswith("helps on 1 of 3: Domain B (+20.0")
     assert first.answers[1].startswith("hurts on 1 of 3: Domain A (-11.0")
 
@@ -86,7 +87,9 @@ def tail(run):
 
 def test_runs_csv_gives_back_the_runs(results):
     text = runs_csv(results)
-    assert text.splitlines()[0] == "seed,front_end,domain,accuracy,n"
+    assert text.splitlines()[0] == (
+        "model,source,seed,front_end,domain,accuracy,n,calibration_error,oracle"
+    )
     read = [
         Run(int(r["seed"]), r["front_end"], r["domain"], float(r["accuracy"]), int(r["n"]))
         for r in csv.DictReader(io.StringIO(text))
@@ -95,7 +98,7 @@ def test_runs_csv_gives_back_the_runs(results):
 
 
 def test_summary_csv_gives_back_the_summary(results):
-    rows = summarize(results)
+    rows = summarize(results, CONTRASTS)
     read = list(csv.DictReader(io.StringIO(summary_csv(rows))))
     assert len(read) == len(rows)
     for line, row in zip(read, rows, strict=True):
@@ -112,7 +115,7 @@ def test_summary_csv_gives_back_the_summary(results):
 
 
 def test_tables_for_people(results):
-    rows = summarize(results)
+    rows = summarize(results, CONTRASTS)
     accuracy, difference = accuracy_table(rows, TITLES), difference_table(rows, TITLES)
     assert accuracy[0] == ["Domain", "None", "NeuRN", "Sobel"]
     assert accuracy[2][:3] == ["Domain B", "80.0 [55.2, 100.0]", "60.0 [35.2, 84.8]"]

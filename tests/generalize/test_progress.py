@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from neurn.demo.progress import show_progress
 from neurn.generalize import EpochEnd
+from neurn.generalize.progress import show_progress
 
 EVENTS = [
     EpochEnd(seed, name, epoch, 2, 0.5 * epoch)
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 
 
 def play(stream, quiet=False):
-    with show_progress(4, 2, stream, quiet) as on_epoch:
+    with show_progress(4, stream, quiet) as on_epoch:
         for event in EVENTS:
             on_epoch(event)
     return stream.getvalue()

@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from neurn._optional import import_optional
-from neurn.demo.experiment import FRONT_END_TITLES
-from neurn.generalize import EpochEnd
+from neurn.generalize.evaluation import EpochEnd
+from neurn.generalize.variants import title
 
 
 @contextmanager
 def show_progress(
-    trainings: int, epochs: int, stream: TextIO, quiet: bool = False
+    trainings: int, stream: TextIO, quiet: bool = False
 ) -> Iterator[Callable[[EpochEnd], None]]:
     """Provide a callback for `neurn.generalize.evaluate` that shows how far it is.
 
     Parameters
     ----------
-    trainings, epochs : int
-        Number of trainings, and of epochs in each.
+    trainings : int
+        Number of trainings.
     stream : text file
         Where to write; a bar if it is a terminal, else one line per training.
     quiet : bool
@@ -31,12 +31,15 @@ def show_progress(
     elif stream.isatty():
         tqdm = import_optional("tqdm").tqdm
         layout = "{desc:<24} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}"
-        with tqdm(total=trainings * epochs, file=stream, bar_format=layout) as bar:
+        with tqdm(total=trainings, file=stream, bar_format=layout) as bar:
+            finished = 0
 
             def advance(event: EpochEnd) -> None:
-                title = FRONT_END_TITLES[event.front_end]
-                bar.set_description_str(f"seed {event.seed}, {title}", refresh=False)
-                bar.update()
+                nonlocal finished
+                text = f"seed {event.seed}, {title(event.front_end)}"
+                bar.set_description_str(text, refresh=False)
+                bar.update(finished + event.epoch / event.epochs - bar.n)
+                finished += event.epoch == event.epochs
 
             yield advance
     else:
@@ -48,7 +51,7 @@ def show_progress(
                 done += 1
                 stream.write(
                     f"trained {done} of {trainings}: seed {event.seed}, "
-                    f"{FRONT_END_TITLES[event.front_end]}, "
+                    f"{title(event.front_end)}, "
                     f"validation {100 * event.validation_accuracy:.1f} %\n"
                 )
                 stream.flush()
