@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ALLEN := $(VENV)-allen
 
-.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda bench-mouse clean
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda bench-mouse bench-arch clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -64,6 +64,9 @@ format: $(VENV)/built
 
 bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 	python -m pytest bench -q --write-table
+
+bench-arch: $(VENV)/built $(VENV)/peers  ## those of reading and comparing architectures
+	python -m bench.arch --write-table
 
 bench-cuda: $(VENV)/built  ## those of a GPU
 	python -m bench.cuda --write-table
