@@ -63,7 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_generalize, _add_align, _add_arch, _add_mouse):
+    for add in (
+        _add_demo,
+        _add_generalize,
+        _add_align,
+        _add_arch,
+        _add_mouse,
+        _add_features,
+        _add_compare,
+    ):
         add(commands)
     return parser
 
@@ -166,6 +174,34 @@ def _add_mouse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read, describe and represent recordings of the Allen Brain Observatory",
         description="List, fetch, inspect, describe, simulate and represent two-photon recordings "
         "of the Allen Brain Observatory (Visual Coding), and choose neurons of them.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=partial(_run, command))
+
+
+def _add_features(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.features import command
+
+    parser = commands.add_parser(
+        "features",
+        help="activations of a model's layers for some images",
+        description="Write the activations of the layers of any torch model, with or without a "
+        "front end. Nothing is downloaded: weights are random where no trained ones are here, and "
+        "the result says so.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=partial(_run, command))
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.compare import command
+
+    parser = commands.add_parser(
+        "compare",
+        help="recordings against models, with and without NeuRN",
+        description="Compare neurons with the features of models, with and without a front end, "
+        "beside noise ceilings, shuffles and baselines. A call that was stopped goes on where it "
+        "was.",
     )
     command.add_arguments(parser)
     parser.set_defaults(call=partial(_run, command))
