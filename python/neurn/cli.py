@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_align, _add_arch, _add_mouse):
+    for add in (_add_demo, _add_align, _add_arch, _add_mouse, _add_study):
         add(commands)
     return parser
 
@@ -152,6 +152,19 @@ def _add_mouse(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read, describe and represent recordings of the Allen Brain Observatory",
         description="List, fetch, inspect, describe, simulate and represent two-photon recordings "
         "of the Allen Brain Observatory (Visual Coding), and choose neurons of them.",
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(call=partial(_run, command))
+
+
+def _add_study(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from neurn.study import command
+
+    parser = commands.add_parser(
+        "study",
+        help="run a whole study from one file, resume it, and report",
+        description="Run the steps of the published framework from one file: recordings, "
+        "representations, architectures and the rest, each kept and never done twice.",
     )
     command.add_arguments(parser)
     parser.set_defaults(call=partial(_run, command))

@@ -1,0 +1,18 @@
+"""The stages of a study, each after those it needs."""
+
+from neurn.study.graph import Stage
+from neurn.study.stages.architectures import ARCHITECTURES
+from neurn.study.stages.recordings import RECORDINGS
+from neurn.study.stages.representations import REPRESENTATIONS
+from neurn.study.stages.selection import SELECTION
+from neurn.study.stages.statistics import STATISTICS
+
+STAGES: tuple[Stage, ...] = (
+    RECORDINGS,
+    STATISTICS,
+    REPRESENTATIONS,
+    SELECTION,
+    ARCHITECTURES,
+)
+
+__all__ = ["STAGES"]
