@@ -20,24 +20,11 @@ TEMPLATE = "template.toml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``neurn study`` and their arguments."""
     add = add_actions(parser)
-    init = add(
-        "init",
-        _init,
-        "write a commented example of a study's file",
-        ["neurn study init", "neurn study init mine.toml"],
-    )
+    init = add("init", _init, "write a commented example of a study's file")
     init.add_argument("file", metavar="FILE", nargs="?", default="study.toml")
     init.add_argument("--force", action="store_true", help="replace a file that is there")
 
-    run = add(
-        "run",
-        _run,
-        "run a study, or what is left of it, and report",
-        [
-            "neurn study run study.toml --out results --dry-run",
-            "neurn study run study.toml --out results",
-        ],
-    )
+    run = add("run", _run, "run a study, or what is left of it, and report")
     run.add_argument("file", metavar="FILE", help="the study, study.toml")
     run.add_argument("--out", metavar="DIR", required=True, help="results; used again where it is")
     run.add_argument("--workers", metavar="N", type=int, help="processes (default: of the file)")
