@@ -10,19 +10,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from neurn import arch
+from neurn import align, arch
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align import html
 from neurn.align.command import Table, lines
 from neurn.arch.plot import new_figure_axes
 from neurn.arch.read import METHODS
-from neurn.arch.similarity import VALUES
+from neurn.arch.similarity import SCORING, VALUES
 from neurn.arch.vocabulary import UNKNOWN, VOCABULARIES
 
 PICTURES = (".png", ".pdf", ".svg")
 TABLES = (".csv", ".parquet", ".npz")
 PAGES = (".html",)
+SCORINGS: dict[str, align.Scoring | arch.Graded] = {
+    "heatmap": SCORING,
+    "matrices": align.Scoring(),
+    "graded": arch.Graded(),
+}
 
 _MODEL = "a name of the zoo, module:callable, or an ONNX file"
 
@@ -46,7 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compare = parts.add_parser("compare", help="align two models, or print how alike several are")
     compare.add_argument("models", metavar="MODEL", nargs="+", help=f"two or more: {_MODEL}")
     _add_reading(compare)
-    compare.add_argument("--html", metavar="FILE", help="of two: write the alignment as a page")
+    _add_scoring(compare)
+    compare.add_argument(
+        "--blocks", action="store_true", help="of two: stages and blocks in place of columns"
+    )
+    compare.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw two side by side, with whole blocks, or three in detail: layers and score "
+        f"matrices ({', '.join(PICTURES)})",
+    )
+    compare.add_argument("--html", metavar="FILE", help="the same as a page")
     compare.add_argument("--json", action="store_true", help="print JSON")
 
     matrix = parts.add_parser("matrix", help="how alike all models of a set are")
@@ -54,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models", metavar="MODEL", nargs="+", help="default: the 44 published architectures"
     )
     _add_reading(matrix)
+    _add_scoring(matrix)
     matrix.add_argument("--what", choices=VALUES, default="index", help="default: index")
     matrix.add_argument(
         "--oddities",
@@ -79,6 +95,15 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         "--input", metavar="SHAPE", type=_shape, help="of torch models: 1,3,224,224"
     )
     parser.add_argument("--unknown", choices=UNKNOWN, help="what becomes of unknown layers")
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scoring",
+        choices=[*SCORINGS],
+        help="heatmap: 2, -1, gap -0.5 (default); matrices: 1, -2, -2, the published matrices' "
+        "(default of three in detail); graded: by kernel, stride, groups and width too",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -134,25 +159,70 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    if len(options.models) < 2:
+    count = len(options.models)
+    if count < 2:
         raise ArgumentError("argument MODEL: give two models or more, got 1")
-    if options.html is not None and len(options.models) > 2:
-        raise ArgumentError(f"argument --html: is for two models, got {len(options.models)}")
+    for name, most in (("html", 3), ("plot", 3), ("blocks", 2)):
+        if getattr(options, name) and count > most:
+            few = "two models" if most == 2 else "two or three models"
+            raise ArgumentError(f"argument --{name}: is for {few}, got {count}")
+    if options.plot is not None and Path(options.plot).suffix.lower() not in PICTURES:
+        raise ArgumentError(
+            f"argument --plot: must end in {', '.join(PICTURES)}, got {options.plot!r}"
+        )
     found = _similarity(options, options.models)
-    if len(options.models) > 2:
+    if count > 2:
+        if count == 3:
+            _zoom(options, found)
         table = Table(list(found.names), "index", found.index)
         if options.json:
             print(json.dumps({"names": found.names, "index": found.index.tolist()}))
         else:
             table.write_csv(sys.stdout)
         return
-    alignment = found.align(*found.names)
-    if options.html is not None:
-        write_atomic(Path(options.html), alignment.to_html())
+    a, b = found.names
+    if options.blocks or options.plot or options.html:
+        first, second = found.sequences
+        blocks = arch.align_blocks(first, second, found.scoring, names=(a, b))
+        if options.html is not None:
+            write_atomic(Path(options.html), blocks.to_html())
+        if options.plot is not None:
+            _save(blocks.plot(_new_figure()), options.plot)
+    alignment = blocks.alignment if options.blocks else found.align(a, b)
     if options.json:
         print(alignment.to_json())
     else:
-        print(f"a: {found.names[0]}\nb: {found.names[1]}\n{alignment}")
+        print(blocks if options.blocks else f"a: {a}\nb: {b}\n{alignment}")
+
+
+def _zoom(options: argparse.Namespace, found: arch.Similarity) -> None:
+    if options.plot is None and options.html is None:
+        return
+    models = dict(zip(found.names, found.sequences, strict=True))
+    scoring = SCORINGS[options.scoring or "matrices"]
+    figure = arch.zoom(models, found.vocabulary, scoring=scoring, figure=_new_figure())
+    if options.plot is not None:
+        _save(figure, options.plot)
+    if options.html is not None:
+        _save_page(figure, options.html, ", ".join(found.names))
+
+
+def _new_figure() -> Any:
+    # Made without pyplot: no window system.
+    return import_optional("matplotlib.figure", "arch").Figure()
+
+
+def _save(figure: Any, path: str) -> None:
+    with open_atomic(Path(path)) as file:
+        figure.savefig(file, format=Path(path).suffix.lower()[1:], dpi=200)
+
+
+def _save_page(figure: Any, path: str, title: str) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="svg")
+    svg = picture.getvalue().decode()
+    style = "<style>svg { max-width: 100%; height: auto; }</style>\n"
+    write_atomic(Path(path), html.page(style + svg[svg.index("<svg") :], title))
 
 
 def _matrix(options: argparse.Namespace) -> None:
@@ -177,21 +247,14 @@ def _matrix(options: argparse.Namespace) -> None:
         table.write_csv(sys.stdout)
     elif suffix in TABLES:
         table.write(Path(options.out))
-    elif suffix in PICTURES:
-        with open_atomic(Path(options.out)) as file:
-            _draw(found, options, file, suffix[1:])
     else:
-        picture = io.BytesIO()
-        _draw(found, options, picture, "svg")
-        svg = picture.getvalue().decode()
-        title = f"{len(found.names)} architectures: {options.what}"
-        write_atomic(Path(options.out), html.page(svg[svg.index("<svg") :], title))
-
-
-def _draw(found: arch.Similarity, options: argparse.Namespace, file: Any, kind: str) -> None:
-    axes = new_figure_axes(found, options.cluster)
-    found.plot(axes, what=options.what, dendrogram=options.cluster)
-    axes.figure.savefig(file, format=kind, dpi=200)
+        axes = new_figure_axes(found, options.cluster)
+        found.plot(axes, what=options.what, dendrogram=options.cluster)
+        if suffix in PICTURES:
+            _save(axes.figure, options.out)
+        else:
+            title = f"{len(found.names)} architectures: {options.what}"
+            _save_page(axes.figure, options.out, title)
 
 
 def _similarity(options: argparse.Namespace, models: Any, **more: Any) -> arch.Similarity:
@@ -200,7 +263,8 @@ def _similarity(options: argparse.Namespace, models: Any, **more: Any) -> arch.S
         if repeated:
             raise ArgumentError(f"argument MODEL: got {min(repeated)!r} twice")
         models = {text: _model("MODEL", text) for text in models}
-    return arch.similarity(models, **_reading(options), **more)
+    scoring = SCORINGS[options.scoring or "heatmap"]
+    return arch.similarity(models, scoring=scoring, **_reading(options), **more)
 
 
 def _reading(options: argparse.Namespace) -> dict[str, Any]:
