@@ -31,6 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--dry-run", action="store_true", help="print the plan with its costs only")
     run.add_argument("--no-report", action="store_true", help="no pages and pictures at the end")
 
+    report = add("report", _report, "write page, pictures and tables of what a study has brought")
+    report.add_argument("folder", metavar="DIR", help="results of neurn study run")
+    report.add_argument(
+        "--formats",
+        nargs="+",
+        choices=("png", "svg", "pdf"),
+        default=["png", "svg"],
+        help="of the pictures (default: png svg)",
+    )
+
 
 def run(options: argparse.Namespace) -> int:
     """Do what the arguments say.
@@ -83,12 +93,20 @@ def _run(options: argparse.Namespace) -> int:
         command=options.command_line,
         quiet=options.quiet or options.json,
     )
+    page = None
+    if not options.no_report:
+        from neurn.study.report import make_report
+
+        page = make_report(options.out, progress=None if options.quiet or options.json else _say)
     if options.json:
         about = {"folder": str(result.folder), "done": result.done, "kept": result.kept}
+        about["report"] = None if page is None else str(page)
         about |= {"failed": result.failed, "skipped": list(result.skipped)}
         print(json.dumps(about | {"seconds": round(result.seconds, 2)}))
     elif not options.quiet:
         print(f"{result.done} done, {result.kept} kept from before, in {result.seconds:.0f} s")
+        if page is not None:
+            print(f"Report: {page}")
     for name, sentence in result.failed.items():
         print(f"neurn study: {name}: {sentence}", file=sys.stderr)
     if result.skipped:
@@ -96,6 +114,21 @@ def _run(options: argparse.Namespace) -> int:
     if not result.complete:
         print(f"neurn study: details are in {result.folder / 'study.log'}", file=sys.stderr)
     return 0 if result.complete else 1
+
+
+def _report(options: argparse.Namespace) -> None:
+    from neurn.study.report import make_report
+
+    say = None if options.quiet or options.json else _say
+    page = make_report(options.folder, formats=options.formats, progress=say)
+    if options.json:
+        print(json.dumps({"report": str(page)}))
+    elif not options.quiet:
+        print(f"Report: {page}")
+
+
+def _say(section: str) -> None:
+    print(f"drawing {section}", file=sys.stderr, flush=True)
 
 
 def _print_plan(settings: Any, store: Store, options: argparse.Namespace) -> None:
