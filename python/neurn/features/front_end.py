@@ -1,0 +1,84 @@
+"""The same model behind a layer without weights: NeuRN, a control, or one of your own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from neurn.layer import NeuRN
+
+
+class WithFrontEnd(nn.Sequential):
+    """A model behind a front end. `with_front_end` makes it.
+
+    Attributes
+    ----------
+    front_end : nn.Module
+    model : nn.Module
+        The very model that was given: weights are shared, not copied.
+    front_end_name : str
+    """
+
+    front_end: nn.Module
+    model: nn.Module
+
+    def __init__(self, front_end: nn.Module, model: nn.Module, name: str) -> None:
+        super().__init__(OrderedDict([("front_end", front_end), ("model", model)]))
+        self.front_end_name = name
+
+
+def with_front_end(model: nn.Module, front_end: str | nn.Module = "neurn") -> WithFrontEnd:
+    """Put a front end before a model; the weights stay the same objects, nothing else changes.
+
+    Layers keep their names in `neurn.features.extract`, so that a model with and without a front
+    end gives two sets of features that go together.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Takes (N, C, H, W).
+    front_end : str or nn.Module
+        ``"none"``, ``"neurn"``, or any other name of `neurn.generalize.FRONT_ENDS`; a module is
+        taken as it is. It must have no weights: else not only the front end would differ.
+
+    Returns
+    -------
+    WithFrontEnd
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the module has weights, or the model has a front end already.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> features.with_front_end(nn.Conv2d(3, 8, 3), "neurn").front_end
+    NeuRN(kernel_size=3, padding='reflect', scope='image', floor=0)
+    """
+    if isinstance(model, WithFrontEnd):
+        raise ValueError(f"model has a front end already: {model.front_end_name}")
+    if isinstance(front_end, str):
+        name, layer = front_end, _named(front_end)
+    elif isinstance(front_end, nn.Module):
+        name, layer = type(front_end).__name__, front_end
+    else:
+        raise TypeError(f"front_end must be a name or a module, got {type(front_end).__name__}")
+    if any(True for _ in layer.parameters()):
+        raise ValueError(f"front_end must have no weights, got {name} with some")
+    return WithFrontEnd(layer, model, name)
+
+
+def _named(name: str) -> nn.Module:
+    if name == "neurn":
+        return NeuRN()
+    if name == "none":
+        return nn.Identity()
+    # Controls are defined where they are trained with; nothing else here needs that package.
+    from neurn.generalize import FRONT_ENDS
+
+    if name not in FRONT_ENDS:
+        raise ValueError(f"front_end must be one of {', '.join(FRONT_ENDS)}, got {name!r}")
+    return FRONT_ENDS[name]()
