@@ -30,7 +30,10 @@ _WANTED = {
     "string_type": "a text",
     "tuple_type": "a list",
 }
-_PATTERNS: Mapping[Any, str] = {"walltime": "'04:00:00' or '2-00:00:00'"}
+_PATTERNS: Mapping[Any, str] = {
+    "device": "'cpu', 'cuda' or 'cuda:1'",
+    "walltime": "'04:00:00' or '2-00:00:00'",
+}
 
 
 class StudyError(ValueError):
@@ -223,6 +226,8 @@ def _allowed(loc: tuple[str | int, ...]) -> list[str]:
         "files": settings.Files,
         "representations": settings.Representations,
         "selection": settings.Selection,
+        "models": settings.Models,
+        "compare": settings.Compare,
         "architectures": settings.Architectures,
         "cluster": settings.Cluster,
     }

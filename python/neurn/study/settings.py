@@ -126,6 +126,49 @@ class Selection(Table):
     """Least reliability, with method = "reliable"."""
 
 
+class Models(Table):
+    """Whose layers are features: settings of `neurn.features`."""
+
+    names: Names = ("MobileNet", "ResNet50", "VGG16")
+    """Of the 13 published models, ``torchvision/NAME``, ``timm/NAME`` or ``module:callable``."""
+    weights: Literal["cached", "random"] = "cached"
+    """Trained ones where this machine has them, else random; or random ones."""
+    front_ends: Annotated[tuple[str, ...], AfterValidator(_unique), Field(min_length=1)] = (
+        "none",
+        "neurn",
+    )
+    """Each goes before the same weights."""
+    layers: int = Field(default=4, ge=1, le=1000)
+    """How many convolutions, evenly spaced from the first to the last."""
+    size: int = Field(default=0, ge=0, le=1024)
+    """Side in pixels that images are resized to; 0: the model's own."""
+    train: Literal["none", "digits"] = "none"
+    """``"digits"``: fine-tuned first, each behind its front end, on scikit-learn's digits."""
+    epochs: int = Field(default=3, ge=1, le=1000)
+    """Of the fine-tuning."""
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+
+
+class Compare(Table):
+    """How features are held against neurons: settings of `neurn.compare`."""
+
+    metrics: Annotated[
+        tuple[Literal["rmse", "rsa", "cka", "regression", "shape", "distributions"], ...],
+        AfterValidator(_unique),
+        Field(min_length=1),
+    ] = ("rmse", "rsa", "cka", "regression", "distributions")
+    neurons: Literal["chosen", "all"] = "chosen"
+    """Those of [selection], where there is one, or all."""
+    normalize: Literal["zscore", "minmax", "l2"] = "zscore"
+    """Of maps, for RMSE."""
+    pairing: Literal["best-heldout", "best", "mean", "assignment"] = "best-heldout"
+    """Which feature stands for a neuron, for RMSE; "mean" is nearest to the published form."""
+    permutations: int = Field(default=100, ge=10, le=100_000)
+    """Of scenes, for the null."""
+    bootstrap: int = Field(default=200, ge=10, le=100_000)
+    """Resamplings, for intervals."""
+
+
 class Architectures(Table):
     """Settings of `neurn.arch.similarity`, and what the figure zooms in on."""
 
@@ -188,6 +231,8 @@ class Study(Table):
     recordings: Annotated[Simulated | Files, Field(discriminator="source")] | None = None
     representations: Representations | None = None
     selection: Selection | None = None
+    models: Models | None = None
+    compare: Compare | None = None
     architectures: Architectures | None = None
     cluster: Cluster | None = None
 
@@ -196,6 +241,8 @@ class Study(Table):
         needs = {
             "representations": ("recordings",),
             "selection": ("recordings", "representations"),
+            "models": ("recordings",),
+            "compare": ("recordings", "models"),
         }
         for table, needed in needs.items():
             for other in needed:

@@ -12,6 +12,7 @@ from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.study.read import StudyError
 from neurn.study.report.architectures import architectures
+from neurn.study.report.comparison import comparison, grids
 from neurn.study.report.page import make_page
 from neurn.study.report.parts import Figure, Section, Table
 from neurn.study.report.recordings import data, representations, selection
@@ -21,6 +22,8 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     data,
     selection,
     representations,
+    grids,
+    comparison,
     architectures,
 )
 FORMATS = ("png", "svg")

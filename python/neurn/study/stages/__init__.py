@@ -2,6 +2,8 @@
 
 from neurn.study.graph import Stage
 from neurn.study.stages.architectures import ARCHITECTURES
+from neurn.study.stages.compare import COMPARE
+from neurn.study.stages.features import FEATURES
 from neurn.study.stages.recordings import RECORDINGS
 from neurn.study.stages.representations import REPRESENTATIONS
 from neurn.study.stages.selection import SELECTION
@@ -12,6 +14,8 @@ STAGES: tuple[Stage, ...] = (
     STATISTICS,
     REPRESENTATIONS,
     SELECTION,
+    FEATURES,
+    COMPARE,
     ARCHITECTURES,
 )
 
