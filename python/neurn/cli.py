@@ -42,6 +42,19 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Align two sequences of any tokens globally and print the best alignment, or score all "
         "pairs of a file. Exact for any length and scoring.",
     ),
+    "features": (
+        "neurn.features.command",
+        "activations of a model's layers for some images",
+        "Write the activations of the layers of any torch model, with or without a front end. "
+        "Nothing is downloaded: weights are random where no trained ones are here, and the result "
+        "says so.",
+    ),
+    "compare": (
+        "neurn.compare.command",
+        "recordings against models, with and without NeuRN",
+        "Compare neurons with the features of models, with and without a front end, beside noise "
+        "ceilings, shuffles and baselines. A call that was stopped goes on where it was.",
+    ),
     "bench": (
         "neurn.bench",
         "measure the kernels on this machine",
@@ -73,6 +86,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "mouse simulate": ("neurn mouse simulate --out simulated --neurons 50",),
     "mouse represent": ("neurn mouse represent a.nwb b.nwb --size 14 --out maps.nc",),
     "mouse select": ("neurn mouse select maps.nc --excitatory 50 --out chosen.csv",),
+    "features": (
+        "neurn features",
+        "neurn features VGG16 --images a.nwb --reduce mean --out activity.npz",
+    ),
+    "compare": (
+        "neurn compare --recordings a.nwb --models ResNet50 --metrics rmse rsa --out results",
+    ),
     "study init": ("neurn study init", "neurn study init mine.toml"),
     "study run": (
         "neurn study run study.toml --out results --dry-run",

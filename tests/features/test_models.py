@@ -2,14 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+import neurn
 from neurn import features
 from neurn.features import models
-
-make_net = None
-
-
-def net():
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
 
 
 def plain():
@@ -118,4 +113,7 @@ def test_input_is_resized_and_normalized():
     x = torch.rand(2, 3, 8, 8)
     expected = model.model((x - torch.tensor([0.1, 0.2, 0.3])[:, None, None]) / 0.5)
     torch.testing.assert_close(model(x), expected)
-    assert model(torch.rand(2, 3, 30, 30)).shape == (2, 1, 8, 8)
+    large = torch.rand(2, 3, 30, 30)
+    assert model(large).shape == (2, 1, 8, 8)
+    behind = features.with_front_end(model, "neurn")
+    torch.testing.assert_close(behind(large), model(neurn.neurn(model.resized(large))))

@@ -3,10 +3,12 @@
 Everything takes arrays: responses of neurons, activity of features, or maps of both.
 """
 
+from neurn.compare import plots
 from neurn.compare.cka import cka
 from neurn.compare.controls import matched_shuffle, rescaled
 from neurn.compare.distributions import distributions
 from neurn.compare.groups import by_group, paired, reliability_matched
+from neurn.compare.layers import LayerChoice, choose_layer
 from neurn.compare.rdm import compare_rdms, noise_ceiling, rdm
 from neurn.compare.regression import regression
 from neurn.compare.rmse import best_of_k, rmse
@@ -17,9 +19,11 @@ from neurn.compare.validation import METRICS, validate
 
 __all__ = [
     "METRICS",
+    "LayerChoice",
     "benjamini_hochberg",
     "best_of_k",
     "by_group",
+    "choose_layer",
     "cka",
     "compare_rdms",
     "distributions",
@@ -28,6 +32,7 @@ __all__ = [
     "matched_shuffle",
     "noise_ceiling",
     "paired",
+    "plots",
     "rdm",
     "regression",
     "reliability_matched",

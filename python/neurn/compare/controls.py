@@ -30,9 +30,10 @@ def matched_shuffle(features: Any, seed: int = 0) -> Any:
     if values.ndim < 2:
         raise ValueError(f"features must have 2 axes or more, got {values.shape}")
     random = np.random.default_rng(seed)
+    mixed: Any
     if maps or (not hasattr(features, "dims") and values.ndim == 3):
-        flat = values.reshape(len(values), -1)
-        mixed: Any = random.permuted(flat, axis=1).reshape(values.shape)
+        cells = values.reshape(len(values), -1)
+        mixed = random.permuted(cells, axis=1).reshape(values.shape)
     else:
         axis = features.dims.index("stimulus") if hasattr(features, "dims") else 0
         moved = np.moveaxis(values, axis, 0)

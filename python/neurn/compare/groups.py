@@ -25,7 +25,17 @@ LEAST_NEURONS = 20
 LEAST_MICE = 2
 CORRECTIONS = ("holm", "bh", "none")
 # What is not a neuron's but a model's: results of two models are never mixed.
-_MODEL = ("metric", "model", "front_end", "layer", "weights")
+_MODEL = (
+    "metric",
+    "normalize",
+    "pairing",
+    "method",
+    "model",
+    "front_end",
+    "layer",
+    "weights",
+    "simulated",
+)
 
 
 def by_group(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from neurn.layer import NeuRN
 
@@ -26,6 +27,12 @@ class WithFrontEnd(nn.Sequential):
     def __init__(self, front_end: nn.Module, model: nn.Module, name: str) -> None:
         super().__init__(OrderedDict([("front_end", front_end), ("model", model)]))
         self.front_end_name = name
+
+    def forward(self, x: Tensor) -> Any:
+        """Return the model's output for what the front end makes of images (N, C, H, W)."""
+        # The front end sees what the model would: images in the model's size.
+        resize = getattr(self.model, "resized", None)
+        return self.model(self.front_end(x if resize is None else resize(x)))
 
 
 def with_front_end(model: nn.Module, front_end: str | nn.Module = "neurn") -> WithFrontEnd:
@@ -53,7 +60,7 @@ def with_front_end(model: nn.Module, front_end: str | nn.Module = "neurn") -> Wi
 
     Examples
     --------
-    >>> from torch import nn
+    >>> from torch import Tensor, nn
     >>> from neurn import features
     >>> features.with_front_end(nn.Conv2d(3, 8, 3), "neurn").front_end
     NeuRN(kernel_size=3, padding='reflect', scope='image', floor=0)

@@ -60,7 +60,7 @@ class NamedModel(nn.Module):
     """A model that knows its name, its weights' origin and what input it wants.
 
     Takes images (N, C, H, W) from 0 to 1: resized (bilinear, antialiased) where `size` is given,
-    normalized by `mean` and `std`, then given to `model`. A front end goes before all of this.
+    normalized by `mean` and `std`, then given to `model`. A front end goes between the first two.
 
     Parameters
     ----------
@@ -95,12 +95,17 @@ class NamedModel(nn.Module):
             tensor = None if values is None else torch.tensor(values)[:, None, None]
             self.register_buffer(key, tensor, persistent=False)
 
-    def forward(self, x: Tensor) -> Any:
-        """Return the model's output for images (N, C, H, W), 0 to 1."""
+    def resized(self, x: Tensor) -> Tensor:
+        """Return images in the size that the model wants."""
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
             x = nn.functional.interpolate(
                 x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
             )
+        return x
+
+    def forward(self, x: Tensor) -> Any:
+        """Return the model's output for images (N, C, H, W), 0 to 1."""
+        x = self.resized(x)
         if self.mean is not None:
             x = x - self.mean.to(x.dtype)
         if self.std is not None:

@@ -101,7 +101,7 @@ def _rmse(
     if "rmse" not in found:
         return [], []
     table = found["rmse"]
-    plain, others = _split(table)
+    plain, _ = _split(table)
     settings = results.settings["compare"]
     how = (
         f"RMSE of maps, {settings['normalize']}, pairing {settings['pairing']}, "
@@ -317,8 +317,8 @@ def _regression(
                 f"regression_layers_{_file(model)}",
                 f"Prediction of held-out images, layer by layer: {model}",
                 f"{about}. Ridge regression from each layer to each neuron, nested over images; "
-                "mean R2 over neurons with 95 % intervals (mice, then neurons). Below 0: worse than "
-                f"the mean. Grey: what a perfect model would reach, {ceiling:.2f}.",
+                "mean R2 over neurons with 95 % intervals (mice, then neurons). Below 0: worse "
+                f"than the mean. Grey: what a perfect model would reach, {ceiling:.2f}.",
                 "Curves of held-out R2 over layers, one for each front end.",
                 plots.profiles(part, ceiling=(ceiling, ceiling)),
                 part,
