@@ -131,7 +131,7 @@ def _regression(neurons: Any, features: Any, work: Work) -> Iterator[Any]:
 
 def _population(neurons: Any, features: Any, work: Work) -> Iterator[Any]:
     settings = work.parameters
-    measure = {"rsa": compare.rsa, "cka": compare.cka, "shape": compare.shape}[settings["metric"]]
+    measure: Any = getattr(compare, settings["metric"])
     for layer in _layers(features):
         for by in (None, "area", "genotype_group"):
             table = measure(

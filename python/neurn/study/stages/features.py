@@ -63,9 +63,8 @@ def run(work: Work) -> None:
         weights=_said(model, settings),
     )
     # Layers that run more than once come as name:2, ...
-    np.savez(
-        work.folder / _ACTIVITY, **{str(i): layer.values for i, layer in enumerate(found.values())}
-    )
+    arrays: dict[str, Any] = {str(i): layer.values for i, layer in enumerate(found.values())}
+    np.savez(work.folder / _ACTIVITY, **arrays)
     about = [
         {"layer": name, "attrs": {k: v for k, v in layer.attrs.items() if _plain(v)}}
         for name, layer in found.items()
