@@ -101,7 +101,7 @@ wheel-test: wheel  ## tests against the wheel: make wheel-test TORCHES="2.11.0 2
 	done
 
 docs: $(VENV)/built  ## the documentation as a site, in build/site; a warning is an error
-	mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --site-dir build/site
 
 clean:
 	rm -rf $(VENV) $(ALLEN) build
