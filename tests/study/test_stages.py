@@ -3,42 +3,21 @@ import json
 import numpy as np
 import pytest
 
-from neurn import arch, mouse, study
+from neurn import arch, compare, features, mouse, study
+from neurn.mouse import tables
 from neurn.study.stages.architectures import read_scores, read_zoom
+from neurn.study.stages.compare import read_scores as read_scores_of
+from neurn.study.stages.features import read_features
 from neurn.study.stages.recordings import read_images, read_truth
 from neurn.study.stages.selection import read_chosen, read_selection
 from neurn.study.store import Store
 
+from .conftest import RECORDED
 from .toy import contents
 
 pytest.importorskip("pydantic")
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("h5netcdf")
-
-RECORDED = """
-[recordings]
-source = "simulated"
-areas = ["VISp"]
-neurons = 8
-repetitions = 6
-[representations]
-size = [7, 9]
-normalize = "zscore"
-[selection]
-excitatory = 5
-inhibitory = 500
-per_cluster = 3
-embedding = "pca"
-"""
-TEXT = RECORDED + '[architectures]\nmodels = ["VGG11", "VGG16", "ResNet50"]\nzoom = ["VGG11"]'
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    settings = study.parse(TEXT)
-    assert study.run(settings, folder, workers=1, quiet=True).complete
-    return settings, Store(folder)
 
 
 def folders(small, stage):
@@ -89,17 +68,65 @@ def test_selection_takes_what_there_is(small):
 def test_architectures_are_those_of_similarity(small):
     (folder,) = folders(small, "architectures")
     names, values = read_scores(folder)
-    expected = arch.similarity(["VGG11", "VGG16", "ResNet50"], "published")
+    expected = arch.similarity(["VGG11", "VGG16", "VGG19", "ResNet50"], "published")
     assert names == list(expected.names)
     assert np.array_equal(values["index"], expected.index)
     assert np.array_equal(values["correlation"], expected.correlation())
-    assert read_zoom(folder) == {"VGG11": list(arch.sequence("VGG11", "published"))}
+    zoomed = {name: list(arch.sequence(name, "published")) for name in ("VGG11", "VGG16", "VGG19")}
+    assert read_zoom(folder) == zoomed
 
 
 def test_processes_give_the_same_files(small, tmp_path):
-    settings, store = small
+    settings = study.parse(RECORDED)
     assert study.run(settings, tmp_path, workers=2, quiet=True).complete
-    assert contents(tmp_path) == contents(store.folder)
+    ours, every = contents(tmp_path), contents(small[1].folder)
+    assert len(ours) == 6
+    assert ours == {key: every[key] for key in ours}
+
+
+def test_features_are_those_of_extract(small):
+    plain, behind = folders(small, "features")
+    (recordings,) = folders(small, "recordings")
+    images = read_images(recordings) / np.float32(255)
+    model = features.build("neurn.generalize.models:lenet", size=32, seed=0)
+    for folder, name in ((plain, "none"), (behind, "neurn")):
+        expected = features.extract(
+            features.with_front_end(model, name), images, ["0", "3"], reduce="mean"
+        )
+        ours = read_features(folder)
+        assert list(ours) == ["0", "3"]
+        for layer, values in expected.items():
+            assert ours[layer].attrs["front_end"] == name
+            assert ours[layer].attrs["model"] == "lenet"
+            assert "random weights" in ours[layer].attrs["weights"]
+            assert ours[layer].shape == values.shape
+
+
+def test_comparison_is_that_of_compare(small):
+    by_metric = {
+        json.loads((folder / "item.json").read_text())["parameters"]["metric"]: folder
+        for folder in folders(small, "compare")
+    }
+    assert set(by_metric) == {"rmse", "rsa", "cka", "regression", "distributions"}
+    (selection,) = folders(small, "selection")
+    chosen = read_selection(selection).index
+    trials = tables.join(
+        [xarray.load_dataarray(f / "responses.nc") for f in folders(small, "statistics")]
+    )
+    trials = trials.isel(stimulus=trials["stimulus"].values >= 0).isel(neuron=chosen)
+    layer = read_features(folders(small, "features")[1])["3"]
+    expected = compare.regression(trials, layer, permutations=10, seed=0)
+    table = read_scores_of(by_metric["regression"])
+    ours = table[(table["layer"].astype(str) == "3") & (table["front_end"] == "neurn")]
+    np.testing.assert_allclose(ours["score"], expected["score"], rtol=1e-9)
+    expected = compare.cka(trials, layer, permutations=10, bootstrap=10, seed=0)
+    table = read_scores_of(by_metric["cka"])
+    ours = table[
+        (table["layer"].astype(str) == "3")
+        & (table["front_end"] == "neurn")
+        & (table["by"] == "all")
+    ]
+    np.testing.assert_allclose(ours["score"], expected["score"], rtol=1e-9)
 
 
 def test_records_say_how_a_result_came_about(small):
@@ -132,6 +159,14 @@ def test_files_of_your_own(small, tmp_path):
     [
         ('[recordings]\nsource = "files"\nfiles = ["no/*.nwb"]', "nothing matches 'no/[*].nwb'"),
         ('[architectures]\nmodels = ["VGG99"]', "architectures.models: 'VGG99' is not in the zoo"),
+        (
+            '[recordings]\nsource = "simulated"\n[models]\nnames = ["VGG99"]',
+            "models: .*VGG99",
+        ),
+        (
+            '[recordings]\nsource = "simulated"\n[models]\nfront_ends = ["fog"]',
+            "models: front_end must be one of .*'fog'",
+        ),
         ('[architectures]\nzoom = ["VGG99"]', "architectures.zoom: 'VGG99' is not in the zoo"),
     ],
 )

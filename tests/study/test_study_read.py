@@ -147,6 +147,8 @@ def test_every_key_stands_in_the_example():
         "run": settings.Run,
         "representations": settings.Representations,
         "selection": settings.Selection,
+        "models": settings.Models,
+        "compare": settings.Compare,
         "architectures": settings.Architectures,
         "cluster": settings.Cluster,
     }

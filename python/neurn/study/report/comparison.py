@@ -126,13 +126,13 @@ def _rmse(
     plain_mean, others_mean = _split(means)
     findings = []
     for name, part in others_mean.items():
-        label = _LABELS.get(name, f"{name} + features")
         both = [
             compare.paired(part, plain_mean, by=key, samples=_SAMPLES).assign(kind=key)
             for key, _ in _GROUPS
         ]
         joined = import_optional("pandas", "mouse").concat(both, ignore_index=True)
         keys = [key for key, _ in _GROUPS]
+        joined["group"] = joined[keys[0]].fillna(joined[keys[1]])
         caption = (
             f"{about}. {how}; mean over models and layers. Each group without (x) and with (y) "
             f"{name}: below the diagonal {name} is closer. Size: number of neurons."
@@ -152,12 +152,12 @@ def _rmse(
         parts.append(
             Figure(
                 f"rmse_difference_{name}",
-                f"What {label.replace('neurn', 'NeuRN')} change",
+                f"What {'NeuRN' if name == 'neurn' else name} changes",
                 f"{about}. {how}; paired difference of each neuron, mean over models and layers, "
                 f"95 % intervals by a hierarchical bootstrap over mice and neurons ({_SAMPLES} "
                 "samples); p values by Holm where groups are large enough.",
                 "Differences of each group with their intervals, and a line at zero.",
-                plots.deltas(joined, keys),
+                plots.deltas(joined, "group"),
                 joined,
             )
         )

@@ -125,7 +125,7 @@ def representations(results: Results) -> Section | None:
     excitatory = maps.isel(neuron=np.flatnonzero(maps["cell_class"].values == "excitatory"))
     shown = excitatory if excitatory.sizes["neuron"] else maps
     figure = Figure(
-        "representations",
+        "neural_representations",
         "Representations of neurons",
         f"{results.describe_recordings()}. The first {min(100, shown.sizes['neuron'])} excitatory "
         f"ones' representations N = T^T F_S, {maps.sizes['y']} x {maps.sizes['x']} "

@@ -122,7 +122,8 @@ def _model(settings: Mapping[str, Any]) -> nn.Module:
 def _said(model: nn.Module, settings: Mapping[str, Any]) -> str | None:
     """Return what results say of the weights; None: what is known of them."""
     if settings["train"] == "digits" and ":" in settings["model"]:
-        return f"trained on digits, {settings['epochs']} epochs, seed {settings['seed']}"
+        epochs = "1 epoch" if settings["epochs"] == 1 else f"{settings['epochs']} epochs"
+        return f"trained on digits, {epochs}, seed {settings['seed']}"
     return f"random weights (seed {settings['seed']})" if ":" in settings["model"] else None
 
 
