@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "align/check.h"
 #include "align/engine.h"
+#include "align/rank.h"
 #include "align/threads.h"
 
 namespace py = pybind11;
@@ -192,6 +194,29 @@ Integers bound_pairs(const Tokens& tokens, const Integers& offsets, const Intege
   return scores;
 }
 
+// Nothing where the values lie further apart than `most`.
+template <class T>
+py::object bound_rank(const py::array_t<T, packed>& values, uint64_t most) {
+  if (values.size() == 0) return py::none();
+  T low = 0, high = 255;
+  if constexpr (sizeof(T) > 1) {
+    const auto [least, largest] = std::minmax_element(values.data(), values.data() + values.size());
+    low = *least, high = *largest;
+  }
+  const uint64_t range = uint64_t(high) - uint64_t(low);
+  if (range >= most) return py::none();
+  py::array_t<Token> tokens(values.size());
+  const std::vector<T> distinct =
+      rank(values.data(), values.size(), low, int64_t(range) + 1, tokens.mutable_data());
+  return py::make_tuple(tokens, py::array_t<T>(py::ssize_t(distinct.size()), distinct.data()));
+}
+
+template <class T>
+void bind_rank(py::module_& m) {
+  m.def("align_rank", &bound_rank<T>, py::arg("values").noconvert(), py::arg("most"),
+        "The rank of each value among the distinct ones, and these; None for a wide range.");
+}
+
 }  // namespace
 
 void bind(py::module_& m) {
@@ -217,6 +242,9 @@ void bind(py::module_& m) {
   m.def("align_pairs", &bound_pairs, py::arg("tokens"), py::arg("offsets"), py::arg("pairs"),
         py::arg("scoring"), py::arg("region"), py::arg("threads"), py::arg("progress") = py::none(),
         "The best score of each pair (pairs, 2) of sequences.");
+  bind_rank<uint8_t>(m);
+  bind_rank<uint32_t>(m);
+  bind_rank<int64_t>(m);
 }
 
 }  // namespace neurn::align

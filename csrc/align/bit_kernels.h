@@ -30,6 +30,7 @@ enum class SweepKind {
   first,     // borders, a target and queries begin
   begin,     // borders, a target begins
   middle,    // borders
+  join,      // borders, a target begins, and with it other rows: those before end below
   trace      // as first, and traces
 };
 
@@ -41,10 +42,12 @@ struct StripCall {
   int64_t column_stride;
   const uint64_t* column_starts;
   const uint64_t* rows;  // token[strip_vectors][token_planes], keep, selected
-  uint64_t* state;       // v and h[strip_vectors][planes]
-  int64_t begin, end;    // steps
-  uint8_t* selected;     // 8 bytes a step
-  uint64_t* border;
+  // join: the rows before, and 1 from the target's beginning on.
+  const uint64_t *rows_before, *column_started;
+  uint64_t* state;                  // v and h[strip_vectors][planes]
+  int64_t begin, end;               // steps
+  uint8_t* selected;                // 8 bytes a step
+  uint64_t *border, *border_below;  // the same but for join
   int64_t border_stride;
   uint64_t* trace;
 };
@@ -59,11 +62,11 @@ struct LaneCall {
   const uint64_t* begun;  // [row][word] for the first `ragged` rows: queries that have begun
   int64_t ragged;
   uint64_t* difference;  // [column][plane][word], scratch
-  // Sums of differences along the last row up to each lane's last column; lanes in the order of
-  // their sizes, which are > 0.
+  // Sums of differences along the last row: copy c of entry e goes to sum[c * count + e], that of
+  // lane lane[e] + c * copy_lanes up to its last column. Entries in the order of size, > 0.
   const int32_t* lane;
   const int64_t* size;
-  int64_t count;
+  int64_t count, copies, copy_lanes;
   int64_t* sum;
 };
 
@@ -79,6 +82,8 @@ struct PackCall {
   uint64_t* word;
   int64_t position_stride, plane_stride;
 };
+// Of a sequence of at least as many tokens they are read fastest.
+inline constexpr int packed_at_once = 16;
 
 struct BitKernels {
   int words;          // of a vector

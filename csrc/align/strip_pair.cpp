@@ -28,12 +28,20 @@ class Pair {
         poll_(poll),
         strips_((a.size + shape_.rows() - 1) / shape_.rows()),
         pad_(strips_ * shape_.rows() - a.size) {
+    std::vector<Token> twice;
+    if (joins()) {
+      twice.reserve(static_cast<size_t>(b.size + shape_.rows()));
+      twice.assign(b.data, b.data + b.size);
+      twice.insert(twice.end(), b.data, b.data + shape_.rows());
+      b = {twice.data(), static_cast<int64_t>(twice.size())};
+    }
     tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
-    std::vector<Token> start(static_cast<size_t>(kept_every + shape_.rows()));
-    start[0] = 1;
+    std::vector<Token> start(static_cast<size_t>(kept_every + shape_.rows()), 1);
+    started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
+    std::fill(start.begin() + 1, start.end(), 0);
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
     nowhere_.resize(static_cast<size_t>(shape_.rows() + shape_.words + kept_every));
-    border_stride_ = shape_.rows() + b.size + shape_.rows();
+    border_stride_ = shape_.rows() + b_.size + shape_.rows();
   }
 
   // Shifted score (cpu/bits.h) of the best path whose cells (i, j) lie in the band; width < 0: of
@@ -42,43 +50,10 @@ class Pair {
     width_ = width;
     uint64_t* border = border_.get(border_stride_ * scoring_.planes);
     std::fill_n(border, border_stride_ * scoring_.planes, 0);
+    border += shape_.rows();
     kept_.clear();
-    StripRows rows(shape_, scoring_.token_planes);
-    std::vector<uint64_t> state(state_words());
-    StripCall call = prepare(rows, state);
-    call.border = border + shape_.rows();
-    call.border_stride = border_stride_;
-    int64_t score = 0, from = 0;
-    for (int64_t strip = 0; strip < strips_; ++strip) {
-      poll_();
-      const auto [low, high] = window(strip);
-      // Down the column before the first, nothing is gained.
-      score += sum_border(call.border, from, low);
-      from = low;
-      if (keep) kept_.push_back({pack_border(call.border, low, high), {}});
-      place(strip, rows);
-      std::fill(state.begin(), state.end(), 0);
-      const int64_t end = high + shape_.rows() - 1;
-      for (int64_t t = low; t < end;) {
-        const int64_t step = t - low;
-        int64_t next = step < shape_.rows() ? std::min(end, low + shape_.rows()) : end;
-        call.column_starts = starts(low, t);
-        if (keep || strip == 0) {
-          next = std::min(next, low + (step / kept_every + 1) * kept_every);
-          if (keep && step % kept_every == 0) {
-            kept_.back().states.insert(kept_.back().states.end(), state.begin(), state.end());
-          }
-        }
-        call.kind = strip == 0             ? SweepKind::first
-                    : step < shape_.rows() ? SweepKind::begin
-                                           : SweepKind::middle;
-        call.begin = t;
-        call.end = next;
-        kernels_.run_strip(call);
-        t = next;
-      }
-    }
-    return score + sum_border(call.border, from, b_.size);
+    if (keep) kept_.resize(static_cast<size_t>(strips_));
+    return width < 0 && joins() ? sweep_joined(border, keep) : sweep_apart(border, keep);
   }
 
   // Share of the whole matrix that a band costs.
@@ -109,6 +84,105 @@ class Pair {
     std::vector<uint64_t> states;  // before step low + k * kept_every
   };
 
+  // Whether each strip of the whole matrix can begin while the one above ends.
+  bool joins() const { return strips_ > 1 && b_.size >= shape_.rows(); }
+
+  int64_t sweep_apart(uint64_t* border, bool keep) {
+    StripRows rows(kernels_, scoring_.token_planes);
+    std::vector<uint64_t> state(state_words());
+    StripCall call = prepare(rows, state, border, border_stride_);
+    int64_t score = 0, from = 0;
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      poll_();
+      const auto [low, high] = window(strip);
+      // Down the column before the first, nothing is gained.
+      score += sum_border(border, from, low);
+      from = low;
+      if (keep) keep_border(border, strip);
+      place(strip, rows);
+      std::fill(state.begin(), state.end(), 0);
+      const int64_t end = high + shape_.rows() - 1;
+      for (int64_t t = low; t < end;) {
+        const int64_t step = t - low;
+        int64_t next = step < shape_.rows() ? std::min(end, low + shape_.rows()) : end;
+        call.column_starts = starts(low, t);
+        if (keep || strip == 0) {
+          next = std::min(next, low + (step / kept_every + 1) * kept_every);
+          if (keep && step % kept_every == 0) keep_state(state, strip);
+        }
+        call.kind = strip == 0             ? SweepKind::first
+                    : step < shape_.rows() ? SweepKind::begin
+                                           : SweepKind::middle;
+        call.begin = t;
+        call.end = next;
+        kernels_.run_strip(call);
+        t = next;
+      }
+    }
+    return score + sum_border(border, from, b_.size);
+  }
+
+  // Lane after lane goes over from the last column of a strip to the first of the next.
+  int64_t sweep_joined(uint64_t* border, bool keep) {
+    const int64_t columns = b_.size, over = shape_.rows() - 1;
+    StripRows rows(kernels_, scoring_.token_planes), before(rows);
+    std::vector<uint64_t> state(state_words());
+    StripCall call = prepare(rows, state, border, border_stride_);
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      poll_();
+      std::swap(rows, before);
+      place(strip, rows);
+      call.rows = rows.data();
+      call.rows_before = before.data();
+      int64_t t = 0;
+      if (strip > 0) {
+        // Steps columns .. of the strip above.
+        call.kind = SweepKind::join;
+        call.column_starts = start_.first() - columns;
+        call.column_started = started_.first() - columns;
+        call.border = border - columns;
+        while (t < over) {
+          if (keep && t % kept_every == 0) keep_state(state, strip);
+          if (keep && (columns + t) % kept_every == 0) keep_state(state, strip - 1);
+          int64_t next = over;
+          if (keep) {
+            next = std::min({next, t + kept_every - t % kept_every,
+                             t + kept_every - (columns + t) % kept_every});
+          }
+          call.begin = columns + t;
+          call.end = columns + next;
+          kernels_.run_strip(call);
+          t = next;
+        }
+        call.border = border;
+      }
+      if (keep) keep_border(border, strip);
+      const int64_t end = strip == strips_ - 1 ? columns + over : columns;
+      while (t < end) {
+        if (keep && t % kept_every == 0) keep_state(state, strip);
+        const bool begins = t < shape_.rows();
+        int64_t next = begins ? std::min(end, shape_.rows()) : end;
+        if (keep || strip == 0) next = std::min(next, (t / kept_every + 1) * kept_every);
+        call.column_starts = starts(0, t);
+        call.kind = strip == 0 ? SweepKind::first : begins ? SweepKind::begin : SweepKind::middle;
+        call.begin = t;
+        call.end = next;
+        kernels_.run_strip(call);
+        t = next;
+      }
+    }
+    return sum_border(border, 0, columns);
+  }
+
+  void keep_border(const uint64_t* border, int64_t strip) {
+    const auto [low, high] = window(strip);
+    kept_[static_cast<size_t>(strip)].border = pack_border(border, low, high);
+  }
+  void keep_state(const std::vector<uint64_t>& state, int64_t strip) {
+    std::vector<uint64_t>& states = kept_[static_cast<size_t>(strip)].states;
+    states.insert(states.end(), state.begin(), state.end());
+  }
+
   // Columns [low, high) that a strip sweeps: those of the band in any of its rows.
   std::pair<int64_t, int64_t> window(int64_t strip) const {
     if (width_ < 0) return {0, b_.size};
@@ -123,13 +197,16 @@ class Pair {
     return static_cast<size_t>(2 * shape_.vectors * shape_.words * scoring_.planes);
   }
 
-  StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state) const {
+  StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state, uint64_t* border,
+                    int64_t border_stride) const {
     StripCall call{};
     call.scoring = scoring_;
     call.column_token = tokens_.first();
     call.column_stride = tokens_.stride();
     call.rows = rows.data();
     call.state = state.data();
+    call.border = call.border_below = border;
+    call.border_stride = border_stride;
     return call;
   }
 
@@ -146,6 +223,7 @@ class Pair {
     const int64_t first = strip == 0 ? pad_ : 0;
     rows.place({a_.data + from, shape_.rows() - first}, first);
     if (strip == 0) rows.begin_at(first);
+    rows.pack();
   }
 
   int64_t sum_border(const uint64_t* border, int64_t from, int64_t to) const {
@@ -176,7 +254,7 @@ class Pair {
   const std::function<void()>& poll_;
   const int64_t strips_, pad_;
   int64_t width_ = -1;
-  ColumnPlanes tokens_, start_;
+  ColumnPlanes tokens_, start_, started_;
   std::vector<uint64_t> nowhere_;
   Buffer border_;
   int64_t border_stride_;
@@ -191,7 +269,7 @@ class Walk {
   explicit Walk(const Pair& pair)
       : pair_(pair),
         shape_(pair.shape_),
-        rows_(pair.shape_, pair.scoring_.token_planes),
+        rows_(pair.kernels_, pair.scoring_.token_planes),
         state_(pair.state_words()),
         word_(static_cast<size_t>(shape_.rows())),
         bit_(static_cast<size_t>(shape_.rows())) {
@@ -263,13 +341,11 @@ class Walk {
         border[k * stride + t - begin_] = word >> (column % 64) << 63;
       }
     }
-    StripCall call = pair_.prepare(rows_, state_);
+    StripCall call = pair_.prepare(rows_, state_, border - begin_, stride);
     call.kind = SweepKind::trace;
     call.column_starts = pair_.starts(low, begin_);
     call.begin = begin_;
     call.end = end_;
-    call.border = border - begin_;
-    call.border_stride = stride;
     call.trace = trace_.data();
     pair_.kernels_.run_strip(call);
   }

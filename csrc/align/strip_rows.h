@@ -26,34 +26,45 @@ struct StripShape {
 // Tokens and marks of a strip's rows.
 class StripRows {
  public:
-  StripRows(StripShape shape, int token_planes)
-      : shape_(shape),
+  StripRows(const BitKernels& kernels, int token_planes)
+      : kernels_(&kernels),
+        shape_(kernels),
         planes_(token_planes),
-        words_(static_cast<size_t>(shape.vectors) * shape.words * (token_planes + 2)) {
+        tokens_(static_cast<size_t>(shape_.rows() + packed_at_once)),
+        words_(static_cast<size_t>(shape_.vectors) * shape_.words * (token_planes + 2)) {
     clear();
   }
 
   void clear() {
     const size_t keep = static_cast<size_t>(shape_.vectors) * shape_.words * planes_;
+    std::fill(tokens_.begin(), tokens_.end(), 0);
     std::fill(words_.begin(), words_.end(), 0);
     std::fill_n(words_.begin() + static_cast<std::ptrdiff_t>(keep), shape_.vectors * shape_.words,
                 ~uint64_t{0});
   }
 
   void place(Sequence query, int64_t first_row) {
-    for (int64_t i = 0; i < query.size; ++i) {
-      const int64_t row = first_row + i;
-      uint64_t* word =
-          words_.data() + shape_.vector_of(row) * planes_ * shape_.words + shape_.word_of(row);
-      const uint64_t token = query.data[i];
-      for (int k = 0; k < planes_; ++k) {
-        word[k * shape_.words] |= (token >> k & 1) << shape_.bit_of(row);
-      }
-    }
+    std::copy_n(query.data, query.size, tokens_.begin() + static_cast<std::ptrdiff_t>(first_row));
   }
 
   void begin_at(int64_t row) { mark(0, row) &= ~(uint64_t{1} << shape_.bit_of(row)); }
   void select(int64_t row) { mark(1, row) |= uint64_t{1} << shape_.bit_of(row); }
+
+  // What has been placed becomes data.
+  void pack() {
+    const int words = shape_.words;
+    for (int u = 0; u < shape_.vectors; ++u) {
+      // Each bit's rows, one for each word, are a sequence; the last word has the first.
+      const Token* sequence[64];
+      int64_t size[64], first[64] = {};
+      for (int bit = 0; bit < 64; ++bit) {
+        sequence[bit] = tokens_.data() + u * shape_.vector_rows() + bit * words;
+        size[bit] = packed_at_once;
+      }
+      uint64_t* own = words_.data() + u * planes_ * words;
+      kernels_->pack({sequence, size, first, 64, words, planes_, own + words - 1, -1, words});
+    }
+  }
   const uint64_t* data() const { return words_.data(); }
 
  private:
@@ -62,8 +73,10 @@ class StripRows {
     return words_[static_cast<size_t>(vector * shape_.words + shape_.word_of(row))];
   }
 
+  const BitKernels* kernels_;
   StripShape shape_;
   int planes_;
+  std::vector<Token> tokens_;
   std::vector<uint64_t> words_;
 };
 

@@ -209,9 +209,9 @@ class Work {
       call.border_stride = shape_.rows() + block.columns + shape_.rows();
       uint64_t* border = scratch.border.get(call.border_stride * scoring_.planes);
       std::fill_n(border, call.border_stride * scoring_.planes, 0);
-      call.border = border + shape_.rows();
+      call.border = call.border_below = border + shape_.rows();
     }
-    StripRows rows(shape_, scoring_.token_planes);
+    StripRows rows(kernels_, scoring_.token_planes);
     std::vector<uint64_t> state(
         static_cast<size_t>(2 * shape_.vectors * shape_.words * scoring_.planes));
     call.rows = rows.data();
@@ -220,6 +220,7 @@ class Work {
       rows.clear();
       std::fill(state.begin(), state.end(), 0);
       for (const Placed& placed : bin.queries) place(placed, strip, bin.strips, rows);
+      rows.pack();
       kernels_.run_strip(call);
     }
     for (const Placed& placed : bin.queries) {

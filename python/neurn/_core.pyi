@@ -55,3 +55,6 @@ def align_pairs(
     threads: int,
     progress: Callable[[int, int], object] | None = None,
 ) -> NDArray[np.int64]: ...
+def align_rank(
+    values: NDArray[Any], most: int
+) -> tuple[NDArray[np.uint16], NDArray[Any]] | None: ...

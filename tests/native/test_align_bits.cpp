@@ -145,6 +145,36 @@ void test_sets(const Scoring& scoring, int round) {
   expect(planned == expected, "pair_scores " + about);
 }
 
+// Every number of targets that may be left over, against numbers of queries about the lanes.
+void test_cross(const Scoring& scoring, int64_t targets, int round) {
+  const int64_t counts[] = {1, 7, 9, 16, 33, 65, 130};
+  const int64_t queries = counts[targets % 7], alphabet = alphabets[round % 6];
+  const auto sizes = [&](int64_t count) {
+    std::vector<int64_t> out;
+    for (int64_t i = 0; i < count; ++i) out.push_back(round % 3 == 0 ? 17 : below(20));
+    return out;
+  };
+  const Set a(sizes(queries), alphabet), b(sizes(targets), alphabet);
+  const auto bits = bit_scoring(scoring, Region{}, token_bits(a.view()) | token_bits(b.view()));
+  if (!bits) return;
+  for (const bool symmetric : {true, false}) {
+    const Sequences from = symmetric ? b.view() : a.view(), to = b.view();
+    std::vector<int64_t> expected, lanes;
+    for (int64_t i = 0; i < from.count; ++i) {
+      for (int64_t j = 0; j < to.count; ++j) {
+        const bool lower = symmetric && j < i;
+        expected.push_back(lower ? expected[static_cast<size_t>(j * to.count + i)]
+                                 : reference(scoring, from[i], to[j]));
+      }
+    }
+    lanes.assign(expected.size(), int64_t{1} << 60);
+    lane_scores(bit_kernels(), *bits, scoring.gap_extend, from, to, symmetric, lanes.data(),
+                to.count, on_threads(1 + round % 2));
+    expect(lanes == expected, "lanes of " + std::to_string(from.count) + " x " +
+                                  std::to_string(to.count) + " " + name(scoring));
+  }
+}
+
 // b is a with a share of its tokens changed, removed or doubled; share >= 1: another sequence.
 Set related(int64_t n, int64_t m, int64_t alphabet, double share) {
   if (share >= 1) return Set({n, m}, alphabet);
@@ -196,9 +226,18 @@ int main() {
       test_pair(scoring, 1 + below(longest), 1 + below(longest), alphabets[round % 4],
                 shares[round % 3]);
     }
+    // Strips that begin while the one above ends, at every place where a state is kept.
+    const int64_t rows = 64 * bit_kernels().words * bit_kernels().strip_vectors;
+    for (const int64_t m : {rows - 1, rows, rows + 1, rows + 255, rows + 256, 2 * rows + 77}) {
+      test_pair(scoring, rows + 1 + below(rows), m, alphabets[k % 4], k % 2 == 0 ? 1 : 0.3);
+    }
+    for (int round = 0; round < 24; ++round) test_cross(scoring, 1 + below(200), round);
     // Long and alike: in a band.
     test_pair(scoring, k % 3 == 0 ? 8300 : 3100, 1, alphabets[k % 4], k % 2 == 0 ? 0.02 : 0.1);
     ++k;
+  }
+  for (int64_t targets = 1; targets <= 130; ++targets) {
+    test_cross(scorings[targets % 12], targets, static_cast<int>(targets));
   }
   std::printf("%s: %lld passed, %lld failed\n", kernels().name,
               static_cast<long long>(cases - failures), static_cast<long long>(failures));

@@ -35,17 +35,24 @@ template <class F>
   }
 }
 
-template <Sweep sweep, class Cell, int K>
-[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
-  constexpr int B = Cell::planes;
-  const Columns columns{call.column_token, call.column_stride, call.column_starts};
+template <int K>
+[[gnu::always_inline]] inline Rows<K> load_rows(const uint64_t* from) {
   Rows<K> rows;
-  const uint64_t* from = call.rows;
   for (int u = 0; u < strip_vectors; ++u) {
     for (int k = 0; k < K; ++k, from += words) rows.token[u][k] = load(from);
   }
   for (int u = 0; u < strip_vectors; ++u, from += words) rows.keep[u] = load(from);
   for (int u = 0; u < strip_vectors; ++u, from += words) rows.selected[u] = load(from);
+  return rows;
+}
+
+template <Sweep sweep, class Cell, int K>
+[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
+  constexpr int B = Cell::planes;
+  const Columns columns{call.column_token, call.column_stride, call.column_starts};
+  const Rows<K> rows = load_rows<K>(call.rows);
+  Before<K> before{};
+  if constexpr (sweep.joins) before = {load_rows<K>(call.rows_before), call.column_started};
   State<Cell> state;
   uint64_t* at = call.state;
   for (int u = 0; u < strip_vectors; ++u) {
@@ -54,8 +61,8 @@ template <Sweep sweep, class Cell, int K>
       state.h[u][k] = load(at + words);
     }
   }
-  run_strip<sweep>(cell, columns, rows, state, call.begin, call.end, call.selected,
-                   Border{call.border, call.border_stride}, call.trace);
+  run_strip<sweep>(cell, columns, rows, before, state, call.begin, call.end, call.selected,
+                   Border{call.border, call.border_below, call.border_stride}, call.trace);
   at = call.state;
   for (int u = 0; u < strip_vectors; ++u) {
     for (int k = 0; k < B; ++k, at += 2 * words) {
@@ -71,17 +78,19 @@ void run_strip_call(const StripCall& call) {
     constexpr int K = decltype(planes)::value;
     switch (call.kind) {
       case SweepKind::set:
-        return strip<Sweep{true, true, true, false, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, true, false, false, false}, Cell, K>(call, cell);
       case SweepKind::long_set:
-        return strip<Sweep{true, true, true, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, true, true, false, false}, Cell, K>(call, cell);
       case SweepKind::first:
-        return strip<Sweep{true, true, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::begin:
-        return strip<Sweep{true, false, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, false, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::middle:
-        return strip<Sweep{false, false, false, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{false, false, false, true, false, false}, Cell, K>(call, cell);
+      case SweepKind::join:
+        return strip<Sweep{true, true, false, true, true, false}, Cell, K>(call, cell);
       case SweepKind::trace:
-        return strip<Sweep{true, true, false, true, true}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, false, true, false, true}, Cell, K>(call, cell);
     }
   });
 }

@@ -48,11 +48,29 @@ template <bool shared, int K, int R, bool ragged, class Cell>
   }
 }
 
+// Numbers that counters of bits hold, by lane.
+[[gnu::noinline]] inline void expand(const uint64_t* counter, int used, uint64_t* out) {
+  Bits first;
+  for (int l = 0; l < words; ++l) first[l] = static_cast<uint64_t>(l);
+  for (int w = 0; w < words; ++w) {
+    for (uint64_t l = 0; l < 64; l += words) {
+      Bits own{};
+      for (int k = 0; k < used; ++k) {
+        own |= (broadcast(counter[k * words + w]) >> (first + l) & 1) << k;
+      }
+      store(out + w * 64 + l, own);
+    }
+  }
+}
+
+// Lanes that end at the same column from which on it is faster to read all.
+inline constexpr int64_t least_expanded = 64;
+
 // Adds up the differences of every lane in counters of bits, and reads a lane's at its last column.
 template <int B>
 [[gnu::noinline]] void sum_rows(const LaneCall& call) {
   constexpr int most = 40;
-  uint64_t counter[most * words];
+  uint64_t counter[most * words], all[64 * words];
   memset(counter, 0, sizeof counter);
   const uint64_t* difference = call.difference;
   int used = B;
@@ -72,13 +90,19 @@ template <int B>
       store(counter + k * words, c ^ carry);
       carry &= c;
     }
-    for (; done < call.count && call.size[done] == j + 1; ++done) {
-      const int32_t lane = call.lane[done];
-      int64_t sum = 0;
-      for (int k = 0; k < used; ++k) {
-        sum |= static_cast<int64_t>(counter[k * words + lane / 64] >> (lane % 64) & 1) << k;
+    const int64_t begin = done;
+    while (done < call.count && call.size[done] == j + 1) ++done;
+    const bool expanded = (done - begin) * call.copies >= least_expanded;
+    if (expanded) expand(counter, used, all);
+    for (int64_t c = 0; c < call.copies; ++c) {
+      for (int64_t e = begin; e < done; ++e) {
+        const int64_t lane = call.lane[e] + c * call.copy_lanes;
+        uint64_t sum = expanded ? all[lane] : 0;
+        for (int k = expanded ? used : 0; k < used; ++k) {
+          sum |= (counter[k * words + lane / 64] >> (lane % 64) & 1) << k;
+        }
+        call.sum[c * call.count + e] = static_cast<int64_t>(sum);
       }
-      call.sum[done] = sum;
     }
   }
 }

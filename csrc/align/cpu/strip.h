@@ -46,8 +46,17 @@ struct State {
 // Horizontal differences above row 0 and, as steps go by, below the last row, by column: bit 63 of
 // word column of each plane. Columns are read strip_rows steps before they are written.
 struct Border {
-  uint64_t* word;
+  const uint64_t* above;
+  uint64_t* below;
   int64_t stride;
+};
+
+// The rows that a row's lane held before its target began: the strip above ends while the one below
+// begins.
+template <int K>
+struct Before {
+  Rows<K> rows;
+  const uint64_t* started;  // as Columns: 1 from the target's beginning on
 };
 
 // next_word and double_last_word together pass each row's value on to the next row.
@@ -120,45 +129,57 @@ struct Sweep {
   bool selects;  // selected[(t - begin) * 8 + u * 4 + k]: bit w tells plane k of the difference in
                  // the selected row of word w of vector u
   bool borders;
+  bool joins;   // a lane's row is another one before its target begins
   bool traces;  // trace + (t - begin) * 2 * strip_rows / 64: whether diagonal is optimal, row after
                 // row of each vector, then whether up is
 };
 
 template <Sweep sweep, class Cell, int K>
 void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& given_rows,
-               State<Cell>& state, int64_t begin, int64_t end,
-               [[maybe_unused]] uint8_t* __restrict selected, [[maybe_unused]] const Border& border,
-               [[maybe_unused]] uint64_t* __restrict trace) {
+               [[maybe_unused]] const Before<K>& given_before, State<Cell>& state, int64_t begin,
+               int64_t end, [[maybe_unused]] uint8_t* __restrict selected,
+               [[maybe_unused]] const Border& border, [[maybe_unused]] uint64_t* __restrict trace) {
   constexpr int B = Cell::planes, U = strip_vectors;
   // Copies: stores could otherwise be to these.
   const Cell cell = given_cell;
   const Rows<K> rows = given_rows;
+  const Before<K> before = sweep.joins ? given_before : Before<K>{};
   State<Cell> now = state;
   const uint64_t* plane[K];
   for (int k = 0; k < K; ++k) plane[k] = columns.token + k * columns.stride - (words - 1);
   const uint64_t* starts = columns.starts - (words - 1);
-  uint64_t* edge[B];
-  for (int k = 0; k < B; ++k) edge[k] = sweep.borders ? border.word + k * border.stride : nullptr;
+  const uint64_t* started = sweep.joins ? before.started - (words - 1) : nullptr;
+  const uint64_t* over[B];
+  uint64_t* under[B];
+  for (int k = 0; k < B; ++k) {
+    over[k] = sweep.borders ? border.above + k * border.stride : nullptr;
+    under[k] = sweep.borders ? border.below + k * border.stride : nullptr;
+  }
   for (int64_t t = begin; t < end; ++t) {
     // Of the row above a vector, in the last word.
     Bits above[B];
     if constexpr (sweep.borders) {
-      for (int k = 0; k < B; ++k) above[k] = broadcast(edge[k][t]);
+      for (int k = 0; k < B; ++k) above[k] = broadcast(over[k][t]);
     }
     unroll<U>([&](auto index) NEURN_INLINE {
       constexpr int u = decltype(index)::value;
       const int64_t at = t - u * lanes;
       Bits* v = now.v[u];
       Bits* h = now.h[u];
+      Bits begun, keep = rows.keep[u];
+      if constexpr (sweep.joins) {
+        begun = load(started + at);
+        keep = before.rows.keep[u] | begun;
+      }
       for (int k = 0; k < B; ++k) {
         const Bits turned = next_word(h[k]);
         if constexpr (!sweep.keeps) {
           h[k] = carried_on(turned, above[k]);
         } else if constexpr (u > 0 || sweep.borders) {
-          h[k] = logic([](auto x, auto c, auto keep) NEURN_INLINE { return (x | c) & keep; },
-                       double_last_word(turned), carry_of_last_word(above[k]), rows.keep[u]);
+          h[k] = logic([](auto x, auto c, auto kept) NEURN_INLINE { return (x | c) & kept; },
+                       double_last_word(turned), carry_of_last_word(above[k]), keep);
         } else {
-          h[k] = double_last_word(turned) & rows.keep[u];
+          h[k] = double_last_word(turned) & keep;
         }
         above[k] = turned;
       }
@@ -166,10 +187,15 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
         const Bits fresh = load(starts + at);
         for (int k = 0; k < B; ++k) v[k] &= ~fresh;
       }
-      Bits differ = load(plane[0] + at) ^ rows.token[u][0];
+      const auto own = [&](int k) NEURN_INLINE {
+        if constexpr (!sweep.joins) return rows.token[u][k];
+        return logic([](auto x, auto y, auto now) NEURN_INLINE { return (x & now) | (y & ~now); },
+                     rows.token[u][k], before.rows.token[u][k], begun);
+      };
+      Bits differ = load(plane[0] + at) ^ own(0);
       for (int k = 1; k < K; ++k) {
         differ = logic([](auto d, auto p, auto q) NEURN_INLINE { return d | (p ^ q); }, differ,
-                       load(plane[k] + at), rows.token[u][k]);
+                       load(plane[k] + at), own(k));
       }
       if constexpr (sweep.traces) {
         Bits diagonal, up;
@@ -184,7 +210,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
       }
       if constexpr (sweep.borders && u == U - 1) {
         // Row 0 of the next strip is at this column strip_rows - 1 steps later.
-        for (int k = 0; k < B; ++k) edge[k][t - (strip_rows - 1)] = h[k][0];
+        for (int k = 0; k < B; ++k) under[k][t - (strip_rows - 1)] = h[k][0];
       }
     });
     if constexpr (sweep.selects) selected += 8;

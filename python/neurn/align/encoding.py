@@ -125,9 +125,14 @@ _Items = Callable[[], Sequence[Hashable]]
 
 
 def _encode_strings(strings: list[str]) -> tuple[npt.NDArray[np.uint16], _Items]:
-    # A lone surrogate is a character of a Python string too.
-    encoded = "".join(strings).encode("utf-32-le", "surrogatepass")
-    tokens, codes = _number(np.frombuffer(encoded, dtype=np.uint32))
+    text = "".join(strings)
+    if text.isascii():
+        characters: npt.NDArray[Any] = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    else:
+        # A lone surrogate is a character of a Python string too.
+        encoded = text.encode("utf-32-le", "surrogatepass")
+        characters = np.frombuffer(encoded, dtype=np.uint32)
+    tokens, codes = _number(characters)
     return tokens, lambda: [chr(code) for code in codes.tolist()]
 
 
@@ -140,16 +145,12 @@ def _number(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint16], npt.NDAr
     """Return the rank of each value among the distinct ones, and these in order."""
     if numbers.size == 0:
         return np.zeros(0, dtype=np.uint16), numbers
-    low, high = int(numbers.min()), int(numbers.max())
-    if high - low < _TABLE:
-        places = numbers - numbers.dtype.type(low)
-        present = np.zeros(high - low + 1, dtype=bool)
-        present[places] = True
-        distinct = np.flatnonzero(present) + low
-        tokens = (np.cumsum(present) - 1).astype(np.uint16)[places]
-    else:
+    ranked = _core.align_rank(numbers, _TABLE)
+    if ranked is None:
         distinct, inverse = np.unique(numbers, return_inverse=True)
         tokens = inverse.astype(np.uint16)
+    else:
+        tokens, distinct = ranked
     if distinct.size > MOST_TOKENS:
         raise too_many_tokens(distinct.size)
     return tokens, distinct

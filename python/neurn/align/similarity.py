@@ -113,15 +113,15 @@ def self_scores(
     least = 0 if free_ends else 2 * whole.gap
     if table is None:
         diagonal_is_best = whole.match >= max(whole.mismatch, least)
-        per_token: Any = np.full(encoded.tokens.size, whole.match, dtype=np.int64)
     else:
         diagonal_is_best = bool(
             (own >= least).all() and (2 * table.astype(np.int64) <= own[:, None] + own).all()
         )
-        per_token = own[encoded.tokens]
     if diagonal_is_best and abs(own).max(initial=0) * encoded.tokens.size < 2**62:
+        if table is None:
+            return encoded.lengths * whole.match
         sums = np.zeros(encoded.tokens.size + 1, dtype=np.int64)
-        np.cumsum(per_token, out=sums[1:])
+        np.cumsum(own[encoded.tokens], out=sums[1:])
         return np.diff(sums[encoded.offsets])
     each = np.arange(len(encoded.offsets) - 1, dtype=np.int64)
     pairs = np.ascontiguousarray(np.stack([each, each], axis=1))
