@@ -7,10 +7,10 @@
 Needs the packages of ``neurn[demo]``: scikit-learn, matplotlib, tqdm.
 """
 
+from neurn._files import OutputError
 from neurn._optional import MissingExtraError
 from neurn.demo.experiment import DemoConfig
 from neurn.demo.figures import save_neurn_at_work
-from neurn.demo.files import OutputError
 from neurn.demo.pipeline import DemoReport, run
 
 __all__ = [

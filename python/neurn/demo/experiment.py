@@ -10,7 +10,7 @@ import torch
 
 from neurn.generalize import EpochEnd, Results, Shift, Source, TrainingConfig, evaluate, lenet
 from neurn.generalize.digits import load_digits, load_photos
-from neurn.generalize.domains import Photos, standard_shifts
+from neurn.generalize.shifts import Photos, standard_shifts
 
 FRONT_END_TITLES = {"none": "None", "neurn": "NeuRN", "sobel": "Sobel"}
 CONTRASTS = (("neurn", "none"), ("sobel", "none"), ("neurn", "sobel"))

@@ -11,11 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
-from neurn._files import write_atomic
+from neurn._files import prepare_directory, write_atomic
 from neurn._optional import import_optional
 from neurn.demo.experiment import FRONT_END_TITLES, DemoConfig, Experiment
 from neurn.demo.figures import draw_differences, draw_maps, make_examples, to_png
-from neurn.demo.files import prepare_directory
 from neurn.demo.page import make_page
 from neurn.demo.progress import show_progress
 from neurn.demo.record import make_record

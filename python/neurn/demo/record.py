@@ -15,6 +15,7 @@ from neurn.generalize import FRONT_ENDS, Results, lenet
 from neurn.generalize.datasets import sha256_of
 from neurn.generalize.training import SELECTION_RULE
 
+RUN_KEYS = ("seed", "front_end", "domain", "accuracy", "n")
 MODULES = ("neurn", "torch", "numpy", "sklearn", "scipy", "matplotlib", "PIL")
 
 
@@ -106,5 +107,5 @@ def make_record(
         "trainings": [
             {"seed": t.seed, "front_end": t.front_end, **asdict(t.fit)} for t in results.trainings
         ],
-        "runs": [asdict(run) for run in results.runs],
+        "runs": [{key: getattr(run, key) for key in RUN_KEYS} for run in results.runs],
     }

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from neurn.generalize import EvaluationSet
-from neurn.generalize.domains import (
+from neurn.generalize.shifts import (
     add_noise,
     blend,
     gratings,
