@@ -225,7 +225,7 @@ def _names(axes: Any, texts: list[tuple[float, float, str]]) -> None:
         axes.annotate(
             name,
             (x, y),
-            (x + (-0.03 if right else 0.03) * span, at),
+            (x + (-0.04 if right else 0.04) * span, at),
             fontsize=6.5,
             ha="right" if right else "left",
             va="center",
@@ -614,7 +614,7 @@ def deltas(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
             range(len(names)),
             [f"{name} ({n})" for name, n in zip(names, shown["n"], strict=True)],
         )
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel(f"{_label(shown, 'score')} with {front} minus without")
         _plain(axes, both=True)
         _mark(figure, table)
