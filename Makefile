@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ALLEN := $(VENV)-allen
 
-.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda wheel wheel-test docs clean
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-arch bench-cuda wheel wheel-test docs clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -66,6 +66,9 @@ format: $(VENV)/built
 
 bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 	python -m pytest bench -q --write-table
+
+bench-arch: $(VENV)/built $(VENV)/peers  ## those of reading and comparing architectures
+	python -m bench.arch --write-table
 
 bench-cuda: $(VENV)/built  ## those of a GPU
 	python -m bench.cuda --write-table

@@ -1,8 +1,8 @@
 """Make the catalogue of the zoo from real models: python scripts/catalogue.py.
 
-With --check, make it anew and compare it with the one that is there. Needs the extra ``zoo``. Keras reads its backend once, so that its models are made by processes of
-their own: on torch's meta device, and with jax where torch cannot build them. Weights are never
-read.
+With --check, make models anew and compare them with the catalogue that is there. Needs the extra
+``zoo``. Keras reads its backend once, so that its models are made by processes of their own: on
+torch's meta device, and with jax where torch cannot build them. Weights are never read.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def read_keras(backend: str, names: Collection[str]) -> dict[str, Any]:
 
     found = {}
     for recipe in of_keras(backend, names):
+        keras.backend.clear_session()  # names of layers count from the start
         with keras.device("cpu" if backend == "jax" else "meta"):
             layers = keras_layers(recipe.build())
         found[recipe.name] = {

@@ -20,6 +20,7 @@ from neurn.arch.layers import Layer, LayerSequence
 
 # A block computes with weights at least so often: fewer are a layer with its norm and activation.
 _WEIGHTED = 2
+_BRANCHES = 2  # as many numbered modules may be the branches of one block
 _WITH_WEIGHTS = frozenset(["conv", "transposed conv", "linear", "attention", "rnn", "C", "L"])
 _CONTAINERS = frozenset(["blocks", "layer", "layers"])
 _LONGEST_UNIT = 16
@@ -151,7 +152,8 @@ class _Node:
     def contains(self) -> bool:
         """Whether it only holds others, by number or in a list."""
         numbered = all(_NUMBERED.search(name) for name in self.children)
-        if numbered and all(child.weighted >= _WEIGHTED for child in self.children.values()):
+        whole = all(child.weighted >= _WEIGHTED for child in self.children.values())
+        if numbered and whole and len(self.children) > _BRANCHES:
             return True  # also where it joins what they return, as a dense block does
         listed = any(
             name in _CONTAINERS and child.children for name, child in self.children.items()

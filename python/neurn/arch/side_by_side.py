@@ -26,6 +26,7 @@ _BETWEEN_STAGES = 0.3
 _CHARACTER = 0.63  # of a font size, at most as a mean
 # Inches that a character takes, at most as a mean: of a title, of the names below it, of counts.
 _TITLE, _NAME, _TIMES = 0.092, 0.067, 0.075
+_LEGEND = 8.0  # inches
 
 _STYLE = """
 .neurn-blocks { font: .95rem/1.5 Georgia, "DejaVu Serif", serif; color: #1b1b1f; margin: 1rem; }
@@ -128,7 +129,8 @@ def draw(found: BlockAlignment, figure: Any, fold: bool, width: float) -> Any:
     marker, above, below = 0.2, 0.62, 0.3
     one = above + 2 * high + marker + below
     head, foot = 0.5, 0.45
-    size = (left + width + 0.2, head + one * len(lines) + foot)
+    needed = 0.4 + max(_TITLE * len(found.summary), left + _LEGEND)
+    size = (max(left + width + 0.2, needed), head + one * len(lines) + foot)
     if figure is None:
         figure = import_optional("matplotlib.pyplot", "arch").figure(figsize=size)
     else:
