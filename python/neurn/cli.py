@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,12 @@ from neurn._optional import import_optional
 
 # Module, line in the list of commands, and description.
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": (
+        "neurn.study.demo",
+        "everything on embedded data, with a report, in minutes",
+        "Run the embedded study: simulated recordings in the real file layout, real digits, small "
+        "networks; every figure in one page. What is there already is kept.",
+    ),
     "study": (
         "neurn.study.command",
         "run a whole study from one file, resume it, and report",
@@ -110,8 +115,6 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-QUICK = {"seeds": 3, "epochs": 4}
-
 
 class UsageError(Exception):
     """An argument that only the command itself can judge is not allowed."""
@@ -162,7 +165,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_demo(commands)
     for name, (module, help_text, description) in COMMANDS.items():
         command = importlib.import_module(module)
         child = commands.add_parser(name, help=help_text, description=description)
@@ -172,49 +174,6 @@ def _parser() -> argparse.ArgumentParser:
     for path, leaf in leaves(parser):
         add_examples(leaf, EXAMPLES[path])
     return parser
-
-
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "demo",
-        help="everything on embedded data, with a report, in minutes",
-        description="Train one small network on scikit-learn's digits with NeuRN, with a Sobel "
-        "control and without either, test it on domains it never saw, and write a report.",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", default="neurn-demo", help="output directory (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seeds", metavar="N", type=_whole_number(2, 1000), help="number of seeds (default: 8)"
-    )
-    parser.add_argument(
-        "--epochs", metavar="N", type=_whole_number(1, 1000), help="epochs each (default: 15)"
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="3 seeds and 4 epochs unless given: shows that it works, no conclusions",
-    )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no table")
-    parser.set_defaults(call=_demo)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from neurn import demo
-
-    chosen = dict(QUICK) if options.quick else {}
-    chosen |= {key: getattr(options, key) for key in QUICK if getattr(options, key) is not None}
-    config = demo.DemoConfig(**chosen, quick=options.quick)
-    try:
-        report = demo.run(options.out, config, command=options.command_line, quiet=options.quiet)
-    except demo.OutputError as error:
-        raise UsageError(f"argument --out: {error}") from error
-    if options.json:
-        print(json.dumps(report.record, indent=1))
-    elif not options.quiet:
-        print(f"{report.text}\n\nReport: {report.page}")
-    return OK
 
 
 def _add_completion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -238,21 +197,6 @@ def _run(command: Any, options: argparse.Namespace) -> int:
         return int(command.run(options))
     except (ArgumentError, getattr(command, "ArgumentError", ArgumentError)) as error:
         raise UsageError(str(error)) from error
-
-
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not allowed; give a whole number from {low} to {high}"
-            )
-        return value
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def test_comparison_is_that_of_compare(small):
     )
     trials = trials.isel(stimulus=trials["stimulus"].values >= 0).isel(neuron=chosen)
     layer = read_features(folders(small, "features")[1])["3"]
-    expected = compare.regression(trials, layer, permutations=10, seed=0)
+    expected = compare.regression(trials, layer, permutations=5, seed=0)
     table = read_scores_of(by_metric["regression"])
     ours = table[(table["layer"].astype(str) == "3") & (table["front_end"] == "neurn")]
     np.testing.assert_allclose(ours["score"], expected["score"], rtol=1e-9)

@@ -150,6 +150,7 @@ def test_every_key_stands_in_the_example():
         "models": settings.Models,
         "compare": settings.Compare,
         "architectures": settings.Architectures,
+        "generalization": settings.Generalization,
         "cluster": settings.Cluster,
     }
     for name, kind in kinds.items():

@@ -7,12 +7,15 @@ import json
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurn import study
 from neurn._command import ArgumentError, add_actions
 from neurn._files import write_atomic
-from neurn.study.store import Store
+from neurn.study.store import LOG, Store
+
+if TYPE_CHECKING:
+    from neurn.study.settings import Study
 
 TEMPLATE = "template.toml"
 
@@ -80,27 +83,44 @@ def template() -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    return finish(study.read(options.file), options)
+
+
+def finish(settings: Study, options: argparse.Namespace) -> int:
+    """Run a study as the options say: plan only, or all of it with report and summary.
+
+    Parameters
+    ----------
+    settings : Study
+    options : Namespace
+        Of ``neurn study run``.
+
+    Returns
+    -------
+    int
+        0, or 1 if an item failed.
+    """
     if options.workers is not None and not 1 <= options.workers <= 1024:
         raise ArgumentError(f"argument --workers: give 1 to 1024, got {options.workers}")
-    settings = study.read(options.file)
     if options.dry_run:
         _print_plan(settings, Store(Path(options.out)), options)
         return 0
+    silent = options.quiet or options.json
     result = study.run(
         settings,
         options.out,
         workers=options.workers,
         command=options.command_line,
-        quiet=options.quiet or options.json,
+        quiet=silent,
     )
     page = None
     if not options.no_report:
         from neurn.study.report import make_report
 
-        page = make_report(options.out, progress=None if options.quiet or options.json else _say)
+        page = make_report(options.out, progress=None if silent else _say)
     if options.json:
         about = {"folder": str(result.folder), "done": result.done, "kept": result.kept}
-        about["report"] = None if page is None else str(page)
+        about |= {"report": None if page is None else str(page)}
         about |= {"failed": result.failed, "skipped": list(result.skipped)}
         print(json.dumps(about | {"seconds": round(result.seconds, 2)}))
     elif not options.quiet:
@@ -108,11 +128,13 @@ def _run(options: argparse.Namespace) -> int:
         if page is not None:
             print(f"Report: {page}")
     for name, sentence in result.failed.items():
-        print(f"neurn study: {name}: {sentence}", file=sys.stderr)
-    if result.skipped:
-        print(f"neurn study: skipped what needs them: {len(result.skipped)}", file=sys.stderr)
+        print(f"neurn {options.command}: {name}: {sentence}", file=sys.stderr)
     if not result.complete:
-        print(f"neurn study: details are in {result.folder / 'study.log'}", file=sys.stderr)
+        print(
+            f"neurn {options.command}: {len(result.skipped)} more were skipped; details are in "
+            f"{result.folder / LOG}",
+            file=sys.stderr,
+        )
     return 0 if result.complete else 1
 
 
@@ -131,7 +153,7 @@ def _say(section: str) -> None:
     print(f"drawing {section}", file=sys.stderr, flush=True)
 
 
-def _print_plan(settings: Any, store: Store, options: argparse.Namespace) -> None:
+def _print_plan(settings: Study, store: Store, options: argparse.Namespace) -> None:
     plan = study.make_plan(settings, store)
     rows = []
     for stage in plan.stages:

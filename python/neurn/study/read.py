@@ -133,12 +133,15 @@ def line_of(text: str, path: tuple[str | int, ...]) -> int | None:
 
 def _resolve(values: dict[str, Any], folder: Path | None) -> None:
     """Make relative paths whole."""
-    recordings = values.get("recordings")
-    if folder is None or not isinstance(recordings, dict):
+    if folder is None:
         return
-    files = recordings.get("files")
+    recordings, training = values.get("recordings"), values.get("generalization")
+    files = recordings.get("files") if isinstance(recordings, dict) else None
     if isinstance(files, list) and all(isinstance(file, str) for file in files):
-        recordings["files"] = [str(folder / file) for file in files]
+        values["recordings"]["files"] = [str(folder / file) for file in files]
+    data = training.get("data") if isinstance(training, dict) else None
+    if isinstance(data, str) and data:
+        values["generalization"]["data"] = str(folder / data)
 
 
 def _sentences(
@@ -229,6 +232,7 @@ def _allowed(loc: tuple[str | int, ...]) -> list[str]:
         "models": settings.Models,
         "compare": settings.Compare,
         "architectures": settings.Architectures,
+        "generalization": settings.Generalization,
         "cluster": settings.Cluster,
     }
     inner = next((tables[part] for part in reversed(loc[:-1]) if part in tables), settings.Study)

@@ -187,6 +187,39 @@ class Architectures(Table):
         return self
 
 
+class Generalization(Table):
+    """Training on one domain, testing on others: settings of `neurn.generalize.evaluate`."""
+
+    source: str = Field(default="digits", min_length=1)
+    """A domain that is known by name, ``"digits"`` is embedded; or ``NAME=PATH``."""
+    targets: Names = (
+        "blend",
+        "texture",
+        "invert",
+        "contrast",
+        "contrast=0.1+noise=0.02",
+        "noise",
+    )
+    """Shifts of the source's test images, with or without a number, or domains."""
+    models: Names = ("lenet",)
+    """Names that `neurn.generalize` knows, ``torchvision/NAME`` or ``timm/NAME``."""
+    front_ends: Names = ("none", "neurn", "sobel")
+    """The first is the baseline; ``"neurn+randconv"`` adds an augmentation."""
+    seeds: int = Field(default=5, ge=2, le=1000)
+    epochs: int = Field(default=12, ge=1, le=10_000)
+    batch_size: int = Field(default=50, ge=1, le=100_000)
+    learning_rate: float = Field(default=0.003, gt=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    size: Side = 32
+    """Height and width of images."""
+    data: str = ""
+    """Folder of the files of named domains, from the directory of the study's file."""
+    processes: int = Field(default=1, ge=1, le=1024)
+    """Of each training: more than one are started by torchrun."""
+    device: str = Field(default="cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+
 class Cluster(Table):
     """Where work runs instead of on this machine: workers of dask.distributed.
 
@@ -234,6 +267,7 @@ class Study(Table):
     models: Models | None = None
     compare: Compare | None = None
     architectures: Architectures | None = None
+    generalization: Generalization | None = None
     cluster: Cluster | None = None
 
     @model_validator(mode="after")
@@ -248,6 +282,8 @@ class Study(Table):
             for other in needed:
                 if getattr(self, table) is not None and getattr(self, other) is None:
                     raise ValueError(f"[{table}] needs a table [{other}]")
-        if self.recordings is None and self.architectures is None:
-            raise ValueError("there is nothing to do: give [recordings] or [architectures]")
+        if not (self.recordings or self.architectures or self.generalization):
+            raise ValueError(
+                "there is nothing to do: give [recordings], [architectures] or [generalization]"
+            )
         return self

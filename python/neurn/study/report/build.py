@@ -13,6 +13,7 @@ from neurn._optional import import_optional
 from neurn.study.read import StudyError
 from neurn.study.report.architectures import architectures
 from neurn.study.report.comparison import comparison, grids
+from neurn.study.report.generalization import generalization
 from neurn.study.report.page import make_page
 from neurn.study.report.parts import Figure, Section, Table
 from neurn.study.report.recordings import data, representations, selection
@@ -25,6 +26,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     grids,
     comparison,
     architectures,
+    generalization,
 )
 FORMATS = ("png", "svg")
 PAGE = "report.html"

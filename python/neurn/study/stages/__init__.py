@@ -4,6 +4,7 @@ from neurn.study.graph import Stage
 from neurn.study.stages.architectures import ARCHITECTURES
 from neurn.study.stages.compare import COMPARE
 from neurn.study.stages.features import FEATURES
+from neurn.study.stages.generalization import GENERALIZATION
 from neurn.study.stages.recordings import RECORDINGS
 from neurn.study.stages.representations import REPRESENTATIONS
 from neurn.study.stages.selection import SELECTION
@@ -17,6 +18,7 @@ STAGES: tuple[Stage, ...] = (
     FEATURES,
     COMPARE,
     ARCHITECTURES,
+    GENERALIZATION,
 )
 
 __all__ = ["STAGES"]

@@ -122,7 +122,7 @@ def _rmse(neurons: Any, features: Any, work: Work) -> Iterator[Any]:
 
 def _regression(neurons: Any, features: Any, work: Work) -> Iterator[Any]:
     # The null of an encoding model costs as much as the model, each time.
-    permutations = min(work.parameters["permutations"], 20)
+    permutations = max(work.parameters["permutations"] // 10, 5)
     for layer in _layers(features):
         yield compare.regression(
             neurons, layer, permutations=permutations, seed=work.parameters["seed"]
