@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ALLEN := $(VENV)-allen
 
-.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-arch bench-cuda wheel wheel-test docs clean
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-arch bench-cuda bench-mouse wheel wheel-test docs clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
@@ -72,6 +72,9 @@ bench-arch: $(VENV)/built $(VENV)/peers  ## those of reading and comparing archi
 
 bench-cuda: $(VENV)/built  ## those of a GPU
 	python -m bench.cuda --write-table
+
+bench-mouse: $(VENV)/built  ## those of recordings of real size
+	python -m bench.mouse --write-table
 
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -m venv $(VENV)

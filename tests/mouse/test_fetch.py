@@ -39,7 +39,8 @@ def bucket(path):
             self.reply(sent, len(part), 206 if found and state.ranges else 200)
 
         def reply(self, body, length, status):
-            if not self.path.endswith("/ophys_experiment_data/7.nwb"):
+            names = ("/ophys_experiment_data/7.nwb", "/ophys_experiment_events/7_events.npz")
+            if not self.path.endswith(names):
                 self.send_error(404)
                 return
             self.send_response(status)
@@ -65,7 +66,7 @@ def test_a_file_comes_whole_and_announced(bucket, tmp_path):
     assert target.read_bytes() == bucket.body
     assert list(target.parent.iterdir()) == [target]
     size = len(bucket.body)
-    assert fetch.session_size(7, bucket=bucket.url) == size
+    assert fetch.size_of(fetch.session_url(7, bucket.url)) == size
     assert calls[0] == (0, size) and calls[-1] == (size, size)
     assert len(mouse.open_nwb(target)) == 8
 
@@ -111,9 +112,39 @@ def test_what_is_no_recording_leaves_no_file(bucket, tmp_path):
 
 def test_addresses_that_lead_nowhere(bucket, tmp_path):
     with pytest.raises(ConnectionError, match=r"8.nwb: 404 Not Found"):
-        fetch.session_size(8, bucket=bucket.url)
+        fetch.size_of(fetch.session_url(8, bucket.url))
     with pytest.raises(ConnectionError, match="cannot be reached"):
-        fetch.session_size(8, bucket="http://127.0.0.1:1")
+        fetch.size_of(fetch.session_url(8, "http://127.0.0.1:1"))
+
+
+def test_events_come_as_recordings_do(bucket, path, tmp_path):
+    events = path.parent.parent / "ophys_experiment_events" / f"{path.stem}_events.npz"
+    bucket.body = events.read_bytes()
+    bucket.tag, bucket.cut = hashlib.md5(bucket.body).hexdigest(), 1000
+    target = tmp_path / "ophys_experiment_events" / "7_events.npz"
+    with pytest.raises(ConnectionError, match=r"ended after 1,000 of .* bytes; call again to go"):
+        fetch.fetch_events(7, target, bucket=bucket.url)
+    assert not target.exists()
+    bucket.cut = None
+    fetch.fetch_events(7, target, bucket=bucket.url)
+    assert bucket.asked == (None, 1000) and target.read_bytes() == bucket.body
+    bucket.body, bucket.tag = b"an error page", "parts-2"
+    with pytest.raises(mouse.RecordingError, match=r"sent is no recording: .*no whole file of"):
+        fetch.fetch_events(7, tmp_path / "other.npz", bucket=bucket.url)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["7_events.npz"]
+
+
+def test_a_download_that_is_interrupted_by_hand_goes_on(bucket, tmp_path):
+    def interrupt(there, size):
+        if there:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch.fetch_session(7, tmp_path / "7.nwb", progress=interrupt, bucket=bucket.url)
+    assert not (tmp_path / "7.nwb").exists()
+    fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert (tmp_path / "7.nwb").read_bytes() == bucket.body
+    assert bucket.asked[-1] is None or bucket.asked[-1] > 0
 
 
 def test_from_the_shell(bucket, tmp_path, capsys):
@@ -125,9 +156,11 @@ def test_from_the_shell(bucket, tmp_path, capsys):
     assert f"{target}: {len(bucket.body) / 1e6:,.1f} MB" in capsys.readouterr().out
     assert not target.exists()
     assert cli.main(arguments) == 0
-    assert "fetching 7: 100 %" in capsys.readouterr().err
+    assert "fetching 7.nwb: 100 %" in capsys.readouterr().err
     assert cli.main(arguments) == 0
     assert "there already" in capsys.readouterr().out
+    assert cli.main([*arguments, "--events", "--dry-run"]) == 0
+    assert "7_events.npz: " in capsys.readouterr().out
     arguments[2] = "9"
     assert cli.main(arguments) == 1
     assert "9.nwb: 404" in capsys.readouterr().err

@@ -74,6 +74,14 @@ def test_embedding(maps):
     words = texts(figure)
     assert "excitatory; ringed: 4 chosen of 16" in words
     assert "principal component 1 (arbitrary units)" in words
+    groups = [f"Group-{i % 22}" for i in range(maps.sizes["neuron"])]
+    drawn = figures.draw_embedding(chosen, groups, "genotype group").axes[0].collections
+    looks = {
+        (tuple(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes())
+        for c in drawn
+        if len(c.get_facecolor())
+    }
+    assert len(looks) == 22  # colours and shapes together tell all groups apart
     chosen = mouse.select(maps, excitatory=4, inhibitory=4, method="random")
     with pytest.raises(ValueError, match="select with method='clusters'"):
         figures.draw_embedding(chosen, maps["area"].values, "area")
@@ -82,18 +90,74 @@ def test_embedding(maps):
 def test_one_neuron(recording):
     words = texts(figures.draw_neuron(recording, 2))
     assert "cell 3, VISp, experiment 900000001" in words
-    assert {"time (s)", "dF/F (percent)", "representation", "simulated data"} <= set(words)
+    assert {"time (s)", "dF/F (percent)", "correlation with the pixel"} <= set(words)
+    assert {"x (pixels)", "y (pixels)", "simulated data"} <= set(words)
+
+
+def test_the_data_of_one_neuron(recording, found):
+    table = figures.neuron_table(recording, 2)
+    assert (table["neuron"] == 3).all() and table["simulated"].all()
+    panels = {name: part for name, part in table.groupby("panel")}
+    dff = 100 * recording.traces("dff", [2]).values[0]
+    assert panels["trace"]["value"].values == pytest.approx(dff)
+    assert panels["trace"]["x"].values == pytest.approx(
+        recording.timestamps - recording.timestamps[0]
+    )
+    mean = found["trials"].isel(neuron=2).mean("trial")
+    tuning = panels["tuning"].set_index("x")["value"]
+    assert tuning.is_monotonic_decreasing and len(tuning) == 118
+    assert tuning.loc[7] == pytest.approx(float(mean.sel(stimulus=7)))
+    sweep = found["sweep"].isel(neuron=2).sel(stimulus=int(tuning.index[0]))
+    assert panels["preferred image"]["value"].values == pytest.approx(sweep.values)
+    maps = mouse.representations(recording).values[2]
+    cell = panels["map"].query("x == 4 and y == 9")["value"].item()
+    assert cell == pytest.approx(maps[9, 4], abs=1e-6) and len(panels["map"]) == 31 * 31
 
 
 def test_pictures_are_written_with_their_data(peaks, maps, tmp_path):
     import pandas
 
+    pytest.importorskip("pyarrow")
+    figures.save(figures.draw_maps(maps), tmp_path / "b.pdf", maps, ".parquet")
+    assert (tmp_path / "b.pdf").read_bytes().startswith(b"%PDF")
+    frame = pandas.read_parquet(tmp_path / "b.parquet")
+    assert np.array_equal(frame["representations"], maps.values.ravel())
     figures.save(figures.draw_maps(maps), tmp_path / "a.svg", peaks)
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
     frame = pandas.read_csv(tmp_path / "a.csv")
     assert len(frame) == 32 * 118 and frame["simulated"].all()
     with pytest.raises(ValueError, match=r"must end in .png, .pdf, .svg"):
         figures.save(figures.draw_maps(maps), tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".nc"])
+def test_an_interrupted_export_keeps_the_old_file(peaks, tmp_path, monkeypatch, suffix):
+    import pandas
+
+    target = tmp_path / f"a{suffix}"
+    target.write_bytes(b"old")
+
+    def interrupted(self, file, *_, **__):
+        if hasattr(file, "write"):
+            file.write("x" if suffix == ".csv" else b"x")
+        else:
+            file.write_bytes(b"x")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pandas.DataFrame, "to_csv", interrupted)
+    monkeypatch.setattr(pandas.DataFrame, "to_parquet", interrupted)
+    monkeypatch.setattr(type(peaks), "to_netcdf", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tables.write(peaks, target)
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_picture_that_fails_leaves_no_file(maps, tmp_path):
+    figure = figures.draw_maps(maps)
+    figure.savefig = None
+    with pytest.raises(TypeError):
+        figures.save(figure, tmp_path / "a.png", maps)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tables_come_back_equal(peaks, maps, tmp_path):

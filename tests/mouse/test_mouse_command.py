@@ -20,12 +20,16 @@ def test_from_simulation_to_selection(tmp_path, capsys):
     files = sorted((tmp_path / "s" / "ophys_experiment_data").iterdir())
     stats, plots = tmp_path / "stats.nc", tmp_path / "plots"
     assert run("stats", *files, "--out", stats, "--plots", plots, "--quiet") == 0
+    pictures = {"peaks", "reliability", "neurons_per_area", "neurons_per_genotype_group"}
     names = {p.name for p in plots.iterdir()}
-    assert {"peaks.png", "peaks.csv", "reliability.png", "neurons_per_area.csv"} <= names
+    assert names == {f"{name}{suffix}" for name in pictures for suffix in (".png", ".csv")}
+    counts = pandas.read_csv(plots / "neurons_per_area.csv")
+    assert counts.values.tolist() == [["VISl", 12, True], ["VISp", 12, True]]
     maps = tmp_path / "maps.nc"
     picture = tmp_path / "maps.png"
     assert run("represent", *files, "--out", maps, "--size", 6, 7, "--plot", picture) == 0
     assert picture.stat().st_size > 1000
+    assert len(pandas.read_csv(picture.with_suffix(".csv"))) == 24 * 6 * 7
     chosen, wanted = tmp_path / "chosen.csv", ["--excitatory", 6, "--inhibitory", 4]
     settings = [*wanted, "--per-cluster", 2, "--embedding", "pca", "--plots", tmp_path / "p"]
     assert run("select", maps, "--out", chosen, *settings) == 0
@@ -33,9 +37,55 @@ def test_from_simulation_to_selection(tmp_path, capsys):
     assert frame["cell_class"].value_counts().to_dict() == {"excitatory": 6, "inhibitory": 4}
     assert frame["simulated"].all() and (frame["embedding"] == "pca").all()
     assert (tmp_path / "p" / "embedding_by_area.png").exists()
+    every = pandas.read_csv(tmp_path / "p" / "embedding_by_genotype_group.csv")
+    assert len(every) == 24 and every["chosen"].sum() == 10
+    assert every.loc[every["chosen"], "place"].tolist() == frame["place"].tolist()
     reliable = ["--method", "reliable", "--stats", stats, "--threshold", -1]
     assert run("select", maps, "--out", chosen, *wanted, *reliable) == 0
     assert "10 of 24 neurons: reliable" in capsys.readouterr().out
+    settings += ["--stability", 3, "--dry-run"]
+    assert run("select", maps, "--out", tmp_path / "none.csv", *settings) == 0
+    assert "12 excitatory, 12 inhibitory neurons; would write" in capsys.readouterr().out
+    assert not (tmp_path / "none.csv").exists()
+    assert run("select", maps, "--out", chosen, *settings[:-1]) == 0
+    assert "adjusted Rand index between 3 seeds: mean" in capsys.readouterr().out
+    # Statistics of other neurons, or of the same ones in another order.
+    assert run("stats", *files[::-1], "--out", stats, "--quiet") == 0
+    assert run("select", maps, "--out", chosen, *wanted, *reliable) == 2
+    assert "describes other neurons than" in capsys.readouterr().err
+
+
+def test_matched_from_the_shell(path, tmp_path):
+    stats, maps, chosen = (tmp_path / name for name in ("stats.nc", "maps.nc", "chosen.parquet"))
+    assert run("stats", path, path, "--out", stats) == 0
+    assert run("represent", path, path, "--out", maps, "--size", 5) == 0
+    wanted = ["--excitatory", 8, "--inhibitory", 0, "--stats", stats, "--by", "layer"]
+    assert run("select", maps, "--out", chosen, "--method", "matched", *wanted) == 0
+    assert len(pandas.read_parquet(chosen)) == 8
+
+
+def test_events_groups_and_parquet(path, recording, tmp_path):
+    from neurn import mouse
+
+    mine = tmp_path / "groups.json"
+    mine.write_text(json.dumps({recording.metadata.genotype: "mine"}))
+    out, plots = tmp_path / "a.nc", tmp_path / "plots"
+    settings = ["--signal", "events", "--groups", mine, "--data-format", "parquet", "--quiet"]
+    assert run("stats", path, "--out", out, "--plots", plots, *settings) == 0
+    import xarray
+
+    found = xarray.load_dataset(out, engine="h5netcdf")
+    expected = mouse.statistics(recording, signal="events")
+    assert found["reliability"].values == pytest.approx(expected["reliability"].values)
+    assert (found["genotype_group"] == "mine").all()
+    assert pandas.read_parquet(plots / "neurons_per_genotype_group.parquet")["neurons"].item() == 8
+    maps = tmp_path / "maps.nc"
+    assert run("represent", path, "--out", maps, "--preset", "paper-figure", *settings) == 0
+    back = xarray.load_dataarray(maps, engine="h5netcdf")
+    expected = mouse.representations(
+        mouse.responses(recording, signal="events")["trials"], preset="paper-figure"
+    )
+    assert back.values == pytest.approx(expected.values, nan_ok=True)
 
 
 def test_inspect(path, tmp_path, capsys):
@@ -47,6 +97,8 @@ def test_inspect(path, tmp_path, capsys):
     assert (about["neurons"], about["presentations"], about["blanks"]) == (8, 714, 6)
     assert about["simulated"] is True and about["layer"] == "L2/3"
     assert picture.exists()
+    table = pandas.read_csv(picture.with_suffix(".csv"))
+    assert (table["neuron"] == 2).all() and {"trace", "tuning", "map"} <= set(table["panel"])
 
 
 def test_inspect_of_another_session(path, tmp_path, capsys):
@@ -80,10 +132,14 @@ def test_dry_runs_write_nothing(path, tmp_path, capsys):
         (["select", "none.nc", "--out", "a.csv"], 1, "there is no file 'none.nc'"),
         (["select", __file__, "--out", "a.csv"], 2, "is not a file that neurn mouse wrote"),
         (["simulate", "--out", "{tmp}", "--areas", "V1"], 2, "areas must be of VISp"),
+        (["inspect", "{path}", "--groups", __file__], 2, "is no JSON"),
+        (["inspect", "{path}", "--groups", "{list}"], 2, "must map genotypes to names"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(path, tmp_path, capsys, arguments, status, sentence):
-    given = [a.format(path=path, tmp=tmp_path / "new") for a in arguments]
+    (tmp_path / "list.json").write_text("[1]")
+    places = {"path": path, "tmp": tmp_path / "new", "list": tmp_path / "list.json"}
+    given = [a.format(**places) for a in arguments]
     assert run(*given) == status
     err = capsys.readouterr().err
     assert err.startswith("neurn mouse: ") and sentence in err and err.count("\n") == 1

@@ -84,10 +84,19 @@ def test_opening_reads_no_traces(path, monkeypatch):
     assert list(key[0]) == [3]
 
 
-def test_nwb_2_gives_the_same_arrays(recording, path, tmp_path):
-    other = mouse.open_nwb(as_nwb2(path, tmp_path / "2.nwb"))
+@pytest.fixture(scope="module")
+def nwb2(path, tmp_path_factory):
+    pytest.importorskip("pynwb")
+    return as_nwb2(path, tmp_path_factory.mktemp("dandi") / "2.nwb")
+
+
+def test_nwb_2_gives_the_same_arrays(recording, nwb2):
+    # The conversion leaves the depth out.
+    assert np.isnan(mouse.open_nwb(nwb2).metadata.depth)
+    assert mouse.open_nwb(nwb2).traces("dff", [0])["layer"].values[0] == "unknown"
+    other = mouse.open_nwb(nwb2, depth=175)
     assert other.metadata == recording.metadata
-    for signal in ("dff", "corrected", "demixed", "neuropil", "raw"):
+    for signal in ("dff", "events", "corrected", "demixed", "neuropil", "raw"):
         xarray.testing.assert_identical(other.traces(signal), recording.traces(signal))
     xarray.testing.assert_identical(other.traces("dff", [4, 0]), recording.traces("dff", [4, 0]))
     xarray.testing.assert_identical(other.running_speed(), recording.running_speed())
@@ -210,6 +219,30 @@ def test_files_that_are_none_get_a_sentence(path, tmp_path):
         mouse.open_nwb(tmp_path / "other.nwb")
 
 
+@pytest.mark.parametrize("name", [DFF, f"{PLANE}_demixed_signal/data", f"{SCENES}/data"])
+def test_a_dataset_that_is_damaged_is_named(path, tmp_path, name):
+    def change(file):
+        values = file[name][()]
+        del file[name]
+        file.create_dataset(name, data=values, compression="gzip", fletcher32=True)
+
+    target = changed(path, tmp_path / "a.nwb", change)
+    with h5py.File(target) as file:
+        place = file[name].id.get_chunk_info(0).byte_offset
+    data = bytearray(target.read_bytes())
+    data[place : place + 100] = b"x" * 100
+    target.write_bytes(data)
+    recording = mouse.open_nwb(target)
+    with pytest.raises(mouse.RecordingError, match=f"a.nwb': '{name}' cannot be read: "):
+        mouse.responses(recording, signal="dff" if "DfOverF" in name else "corrected")
+
+
+def test_groups_of_ones_own_reach_the_arrays(path, recording):
+    mine = mouse.open_nwb(path, groups={recording.metadata.genotype: "mine"})
+    assert (mine.traces("dff", [0])["genotype_group"] == "mine").all()
+    assert (mouse.responses(mine, [0])["genotype_group"] == "mine").all()
+
+
 @pytest.mark.parametrize("name", [DFF, f"{PLANE}/timestamps"])
 def test_a_missing_group_is_named(path, tmp_path, name):
     target = changed(path, tmp_path / "a.nwb", lambda file: file.pop(name))
@@ -241,7 +274,10 @@ def test_an_empty_stimulus_is_named(path, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("noise",), "signal must be one of dff, corrected, demixed, neuropil, raw, got 'noise'"),
+        (
+            ("noise",),
+            "signal must be one of dff, events, corrected, demixed, neuropil, raw, got 'noise'",
+        ),
         (("dff", [8]), "neurons must be below 8, got 8"),
         (("dff", [0.5]), "neurons must be whole numbers, got float64"),
         (("dff", [True]), r"neurons: a mask must have 8 values, got \(1,\)"),
@@ -252,10 +288,33 @@ def test_wrong_arguments_are_named(recording, arguments, sentence):
         recording.traces(*arguments)
 
 
-def test_nwb_2_without_images(path, tmp_path):
+def test_nwb_2_whose_blanks_were_clipped_leaves_image_0_out(recording, path, tmp_path):
+    pytest.importorskip("pynwb")
+    other = mouse.open_nwb(as_nwb2(path, tmp_path / "c.nwb", clipped=True))
+    with pytest.warns(UserWarning, match=r"c.nwb': .*has no blank and image 0 12 times, others 6"):
+        shown = other.presentations()
+    whole = recording.presentations()
+    keep = whole["stimulus"].values > 0
+    assert shown.sizes["trial"] == keep.sum() == 117 * 6
+    for name in ("stimulus", "start"):
+        assert (shown[name].values == whole[name].values[keep]).all()
+
+
+def test_nwb_2_without_events_or_demixed_signal(path, tmp_path):
+    pytest.importorskip("pynwb")
     target = changed(
-        as_nwb2(path, tmp_path / "a.nwb"), tmp_path / "b.nwb", lambda f: f.pop("stimulus/templates")
+        as_nwb2(path, tmp_path / "a.nwb", events=False),
+        tmp_path / "b.nwb",
+        lambda f: f.pop("processing/ophys/Fluorescence/Demixed"),
     )
+    other = mouse.open_nwb(target)
+    assert (other.traces("demixed").values == other.traces("raw").values).all()
+    with pytest.raises(mouse.RecordingError, match=r"b.nwb' has no events, and there is neither"):
+        other.traces("events")
+
+
+def test_nwb_2_without_images(nwb2, tmp_path):
+    target = changed(nwb2, tmp_path / "b.nwb", lambda f: f.pop("stimulus/templates"))
     recording = mouse.open_nwb(target)
     assert (recording.presentations()["stimulus"] == -1).sum() == 6
     with pytest.raises(mouse.RecordingError, match="has no images in 'stimulus/templates/natural"):

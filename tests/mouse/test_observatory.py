@@ -5,6 +5,7 @@ import pytest
 import xarray
 
 from neurn import mouse
+from neurn.mouse.source import SIGNALS
 from tests.mouse.files import PLANE, SCENES, changed
 
 needs_allensdk = pytest.mark.skipif(
@@ -66,7 +67,9 @@ def test_both_readers_give_equal_arrays(observatory, simulation):
     one, other = observatory.recording(900000002), mouse.open_nwb(simulation.paths[1])
     assert one.metadata == other.metadata
     for call in (
-        *(lambda r, s=s: r.traces(s) for s in ("dff", "corrected", "demixed", "neuropil", "raw")),
+        *(lambda r, s=s: r.traces(s) for s in SIGNALS),
+        lambda r: r.traces("events", [5, 0, 5]),
+        lambda r: mouse.statistics(r, signal="events"),
         lambda r: r.traces("corrected", [5, 0, 5]),
         lambda r: r.running_speed(),
         lambda r: r.presentations(),
@@ -85,7 +88,7 @@ def test_without_demixed_signal(path, tmp_path):
     from neurn.mouse.observatory import _AllenSource
 
     target = changed(path, tmp_path / "a.nwb", lambda file: file.pop(f"{PLANE}_demixed_signal"))
-    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True))
+    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True, None))
     other = mouse.open_nwb(target)
     for signal in ("demixed", "corrected"):
         xarray.testing.assert_identical(one.traces(signal), other.traces(signal))
@@ -100,9 +103,46 @@ def test_missing_files_and_sessions(observatory, path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"experiment 5 is not on disk: no '.*5.nwb'"):
         observatory.recording(5, download=False)
     target = changed(path, tmp_path / "a.nwb", lambda file: file.pop(SCENES))
-    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True))
+    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True, None))
     with pytest.raises(mouse.RecordingError, match="shows no 'natural_scenes'"):
         one.presentations()
+
+
+@needs_allensdk
+def test_events_are_those_of_allensdk(observatory, simulation, tmp_path):
+    theirs = observatory.cache.get_ophys_experiment_events(900000001)
+    assert (mouse.open_nwb(simulation.paths[0]).traces("events").values == theirs).all()
+    observatory = mouse.Observatory(observatory.manifest)
+    observatory._events_path = lambda experiment: tmp_path / "none.npz"
+    recording = observatory.recording(900000001, download=False)
+    assert len(recording.traces("dff")) == 8
+    with pytest.raises(mouse.RecordingError, match="has no events"):
+        recording.traces("events")
+
+
+@needs_allensdk
+def test_missing_files_are_fetched(observatory, simulation, path, tmp_path, monkeypatch):
+    events = simulation.manifest.parent / "ophys_experiment_events" / f"{path.stem}_events.npz"
+    calls = []
+
+    def served(source):
+        def fetch(experiment, target, progress):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            calls.append((experiment, target.name))
+
+        return fetch
+
+    monkeypatch.setattr("neurn.mouse.observatory.fetch_session", served(path))
+    monkeypatch.setattr("neurn.mouse.observatory.fetch_events", served(events))
+    for name in ("manifest.json", "ophys_experiments.json", "experiment_containers.json"):
+        (tmp_path / name).write_bytes((simulation.manifest.parent / name).read_bytes())
+    recording = mouse.Observatory(tmp_path / "manifest.json").recording(7, groups={"x": "y"})
+    assert calls == [(7, "7.nwb")]
+    expected = observatory.recording(900000001).traces("events")
+    assert (recording.traces("events").values == expected.values).all()
+    recording.traces("events", [0])
+    assert calls == [(7, "7.nwb"), (7, "7_events.npz")]
 
 
 @needs_allensdk

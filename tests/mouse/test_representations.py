@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,9 @@ import xarray
 
 from neurn import mouse
 from neurn.mouse import planted
+
+blocks = importlib.import_module("neurn.mouse.representations")
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.mps.is_available()
 
 
 def table(values, stimulus=None):
@@ -62,6 +67,23 @@ def test_single_precision_differs_by_rounding_only(data):
     assert one == pytest.approx(two, abs=1e-5)
 
 
+@pytest.mark.parametrize("whiten", [None, "ridge"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_device_gives_the_same(data, device, whiten, monkeypatch):
+    many = table(np.tile(data[0], (3, 1)))
+    expected = mouse.representations(many, data[1], size=6, whiten=whiten, dtype=torch.float64)
+    monkeypatch.setattr(blocks, "_NEURONS_PER_BLOCK", 4)
+    found = mouse.representations(many, data[1], size=6, whiten=whiten, device=torch.device(device))
+    assert found.values == pytest.approx(expected.values, abs=1e-5)
+
+
+def test_a_device_that_is_not_there_is_named(data):
+    with pytest.raises(ValueError, match="device must be one that torch has here, got 'cuda:99'"):
+        mouse.representations(table(data[0]), data[1], size=6, device="cuda:99")
+    with pytest.raises(ValueError, match="device must be one that torch has here, got 'abacus'"):
+        mouse.representations(table(data[0]), data[1], size=6, device="abacus")
+
+
 def test_trials_are_averaged_and_the_blank_is_taken_off(data):
     random = np.random.default_rng(2)
     trials = random.normal(size=(3, 21, 4))
@@ -86,20 +108,20 @@ def test_ridge_is_the_regression_of_responses_on_pixels(data):
     f = (f - f.mean(0)) / f.std(0)
     t = tuning - tuning.mean(1, keepdims=True)
     t /= t.std(1, keepdims=True)
-    strength = maps.attrs["ridge_strength"] * np.mean(np.sum(f**2, axis=1))
-    expected = t @ f @ np.linalg.inv(f.T @ f + strength * np.eye(12))
-    assert maps.values.reshape(5, -1) == pytest.approx(expected, rel=1e-6)
+    strengths = maps["ridge_strength"].values * np.mean(np.sum(f**2, axis=1))
+    for c in range(5):
+        expected = t[c] @ f @ np.linalg.inv(f.T @ f + strengths[c] * np.eye(12))
+        assert maps.values[c].ravel() == pytest.approx(expected, rel=1e-6)
 
 
 def test_ridge_chooses_a_weak_strength_without_noise_and_a_strong_one_for_noise():
     random = np.random.default_rng(0)
     images = random.normal(size=(60, 4, 4))
     clean = images.reshape(60, 16) @ random.normal(size=(16, 8))
-    strengths = [
-        mouse.representations(table(t.T), images, size=4, whiten="ridge").attrs["ridge_strength"]
-        for t in (clean, random.normal(size=(60, 8)))
-    ]
-    assert strengths[0] < 0.01 < strengths[1]
+    responses = np.concatenate([clean, random.normal(size=(60, 8))], axis=1)
+    maps = mouse.representations(table(responses.T), images, size=4, whiten="ridge")
+    strengths = maps["ridge_strength"].values
+    assert (strengths[:8] < 0.01).all() and np.median(strengths[8:]) >= 10
 
 
 def test_stimulus_mode_puts_image_k_into_cell_k(data):
@@ -211,6 +233,20 @@ def test_maps_of_real_scenes_are_smooth_in_pixels_and_not_in_scenes(real):
     stimulus = mouse.representations(tuning, mode="stimulus").values
     assert neighbours(pixel) == pytest.approx(0.75, abs=0.1)
     assert abs(neighbours(stimulus)) < 0.05
+
+
+@pytest.mark.parametrize(("region", "expected"), [(1, 0.153), (2, 0.117), (3, 0.163)])
+def test_real_images_and_real_trials_are_in_one_order(real, region, expected):
+    from scipy import stats
+
+    data = real("antolik2016_v1_validation.npz")
+    images = data[f"images{region}"].reshape(50, -1).astype(float)
+    trials = data[f"trials{region}"].mean(axis=0).T
+    tuning = mouse.representations(table(trials), mode="stimulus").values.reshape(len(trials), -1)
+    upper = np.triu_indices(50, 1)
+    pixels = np.corrcoef(images - images.mean(0))[upper]
+    neural = np.corrcoef(tuning[:, :50].T)[upper]
+    assert stats.spearmanr(pixels, neural)[0] == pytest.approx(expected, abs=0.006)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ import xarray
 from neurn import mouse
 
 pytest.importorskip("sklearn")
+
+AREAS = ("VISp", "VISl", "VISrl")
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +77,94 @@ def test_plain_rules(maps):
         maps, excitatory=10, inhibitory=10, method="reliable", reliability=reliability
     )
     assert (reliability[good.index] >= 0.3).all()
-    even = mouse.select(maps, excitatory=20, inhibitory=0, method="matched")
-    areas = maps["area"].values[even.index]
-    assert (areas == "VISp").sum() == (areas == "VISl").sum() == 10
+
+
+@pytest.fixture(scope="module")
+def confounded():
+    """Areas and classes whose neurons differ in number and reliability; three have none."""
+    random = np.random.default_rng(1)
+    groups = [
+        ("excitatory", "VISp", 400, 0.6),
+        ("excitatory", "VISl", 250, 0.5),
+        ("excitatory", "VISrl", 150, 0.3),
+        ("inhibitory", "VISp", 200, 0.5),
+        ("inhibitory", "VISrl", 120, 0.4),
+    ]
+    kind, area = (np.concatenate([np.repeat(g[i], g[2]) for g in groups]) for i in (0, 1))
+    reliability = np.concatenate([random.normal(g[3], 0.2, g[2]) for g in groups])
+    reliability[:3] = np.nan
+    maps = xarray.DataArray(
+        np.zeros((len(kind), 2, 2)),
+        dims=("neuron", "y", "x"),
+        coords={"cell_class": ("neuron", kind), "area": ("neuron", area)},
+    )
+    return maps, reliability
+
+
+def test_matched_groups_are_alike_in_number_and_reliability(confounded):
+    maps, reliability = confounded
+    found = mouse.select(
+        maps, excitatory=90, inhibitory=60, method="matched", reliability=reliability, seed=2
+    )
+    area, kind = (maps[name].values[found.index] for name in ("area", "cell_class"))
+    values = reliability[found.index]
+    assert len(found) == len(set(found.index.tolist())) == 150 and not np.isnan(values).any()
+    chosen = [
+        values[(kind == k) & (area == a)] for k in ("excitatory", "inhibitory") for a in AREAS
+    ]
+    chosen = [group for group in chosen if len(group)]
+    assert [len(group) for group in chosen] == [30] * 5
+    steps = [np.sort(np.floor(group / 0.05)) for group in chosen]
+    assert all((other == steps[0]).all() for other in steps)
+    # What is matched differs by less than a step; at random it does not.
+    assert np.ptp([group.mean() for group in chosen]) < 0.03
+    plain = mouse.select(maps, excitatory=90, inhibitory=60, method="random", seed=2)
+    means = [
+        np.nanmean(reliability[plain.index][maps["area"].values[plain.index] == a]) for a in AREAS
+    ]
+    assert np.ptp(means) > 0.1
+
+
+def test_matched_takes_what_all_groups_can_share(confounded):
+    maps, reliability = confounded
+    found = mouse.select(
+        maps, excitatory=700, inhibitory=0, method="matched", reliability=reliability
+    )
+    area = maps["area"].values
+    known = (maps["cell_class"].values == "excitatory") & ~np.isnan(reliability)
+    step = np.floor(reliability / 0.05)
+    most = sum(
+        min(((area == a) & known & (step == s)).sum() for a in AREAS)
+        for s in np.unique(step[known])
+    )
+    counts = np.unique(area[found.index], return_counts=True)[1]
+    assert 0 < most < 150 and (counts == most).all() and len(counts) == 3
+
+
+def test_groups_that_are_matched_can_be_chosen(confounded):
+    maps, reliability = confounded
+    maps = maps.assign_coords(layer=("neuron", np.resize(["L4", "L5"], maps.sizes["neuron"])))
+    found = mouse.select(
+        maps, excitatory=60, inhibitory=60, method="matched", reliability=reliability, by="layer"
+    )
+    labels = zip(
+        maps["cell_class"].values[found.index], maps["layer"].values[found.index], strict=True
+    )
+    assert sorted(Counter(labels).values()) == [30] * 4
+
+
+def test_a_table_of_every_neuron(maps):
+    found = mouse.select(maps, excitatory=15, inhibitory=30, per_cluster=5, embedding="pca", seed=4)
+    frame = found.to_frame(maps)
+    assert len(frame) == 120 and frame["place"].tolist() == list(range(120))
+    assert np.flatnonzero(frame["chosen"]).tolist() == found.index.tolist()
+    assert (frame[["embedding_1", "embedding_2"]].values == found.embedding).all()
+    assert (frame["area"].values == maps["area"].values).all()
+    assert (
+        frame["simulated"].all()
+        and set(frame["seed"]) == {4}
+        and set(frame["method"]) == {"clusters"}
+    )
 
 
 def test_stability_is_one_for_clear_clusters(maps):
@@ -102,9 +190,18 @@ def test_nobody_is_a_selection_as_well(maps):
             {"method": "reliable", "reliability": [1]},
             r"reliability must have shape \(120,\), got \(1,\)",
         ),
+        ({"method": "matched"}, "reliability must be given with method='matched'"),
         (
-            {"method": "matched", "excitatory": 1},
-            "matched: 1 neurons cannot be shared by 2 areas",
+            {"method": "matched", "excitatory": 1, "reliability": np.zeros(120)},
+            "matched: 1 excitatory neurons cannot be shared by 2 groups, each of which has 20",
+        ),
+        (
+            {"method": "matched", "reliability": np.arange(120) / 120},
+            "cannot be shared by 2 groups, each of which has 0 of a reliability that all have",
+        ),
+        (
+            {"method": "matched", "reliability": np.zeros(120), "by": "depth"},
+            "by must be a coordinate of the neurons, got 'depth'",
         ),
     ],
 )

@@ -4,8 +4,10 @@ import h5py
 import numpy as np
 import pytest
 import xarray
+from scipy import stats
 
 from neurn import mouse
+from neurn.mouse import planted
 
 
 def test_a_session_for_each_area_and_driver(simulation):
@@ -94,23 +96,117 @@ def test_the_ceiling_is_what_the_true_signal_reaches(large):
     assert error.std() < 0.08
 
 
-def test_gabors_are_recovered_without_noise(tmp_path):
+def correlations(one, other):
+    return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(one, other, strict=True)])
+
+
+def recovered_gabors(folder, **settings):
+    """Simulate without noise; return recovered maps, planted fields and the images' pixels."""
     made = mouse.simulate(
-        tmp_path, areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=20, noise=0, seed=2
+        folder,
+        areas=["VISp"],
+        cre_lines=["Cux2-CreERT2"],
+        neurons=20,
+        noise=0,
+        running=0,
+        seed=2,
+        **settings,
     )
     recording = mouse.open_nwb(made.paths[0])
-    maps = mouse.representations(recording, whiten="ridge").values
-    fields = made.truth["field"].values
-    images = mouse.shrink(recording.images().values, (31, 31)).reshape(118, -1)
-    images = (images - images.mean(0)) / images.std(0)
-    span = np.linalg.qr(images.T)[0]
-    gabors = np.flatnonzero(made.truth["kind"].values == "gabor")
-    assert len(gabors) > 3
-    for i in gabors:
-        # What 118 images can tell of a field is its part within their span.
-        seen = span @ (span.T @ fields[i].ravel())
-        # Earlier images still ring in every response: that much is missing to 1.
-        assert np.corrcoef(maps[i].ravel(), seen)[0, 1] > 0.8
+    # Events do not ring on into the next images.
+    trials = mouse.responses(recording, signal="events", window=(0, 7))["trials"]
+    maps = mouse.representations(trials, recording.images(), whiten="ridge").values
+    gabors = made.truth["kind"].values == "gabor"
+    assert gabors.sum() > 5
+    pixels = recording.images().values
+    pixels = mouse.shrink(pixels, (31, 31)).reshape(len(pixels), -1)
+    flat = (
+        values[gabors].reshape(gabors.sum(), -1) for values in (maps, made.truth["field"].values)
+    )
+    return (*flat, (pixels - pixels.mean(0)) / pixels.std(0))
+
+
+def test_gabors_are_recovered_without_noise(tmp_path):
+    images = planted.natural_images(1300, (40, 40), np.random.default_rng(0))
+    maps, fields, _ = recovered_gabors(tmp_path, images=images, repetitions=4)
+    assert (correlations(maps, fields) > 0.9).all()
+
+
+def test_gabors_are_recovered_as_far_as_118_images_go(tmp_path):
+    maps, fields, pixels = recovered_gabors(tmp_path)
+    # What 118 images can tell of a field is its part within their span.
+    span = np.linalg.qr(pixels.T)[0]
+    assert (correlations(maps, fields @ span @ span.T) > 0.9).all()
+
+
+def test_running_changes_responses_as_planted(tmp_path):
+    settings = {"areas": ["VISp"], "cre_lines": ["Vip-IRES-Cre"], "neurons": 30, "seed": 3}
+    made = mouse.simulate(tmp_path / "a", noise=0, **settings)
+    recording = mouse.open_nwb(made.paths[0])
+    shown = recording.presentations()
+    speed = recording.running_speed().values[shown["start"].values]
+    pace = (speed - speed.mean()) / speed.std()
+    image = shown["stimulus"].values
+    sweeps = mouse.sweeps(recording, signal="events", before=1, after=7)
+    trials = sweeps.values[..., 1:].mean(-1)[:, image >= 0]
+    signal, pace = made.truth["signal"].values[:, image[image >= 0]], pace[image >= 0]
+    planted_gain = made.truth["running"].values
+    assert planted_gain.mean() > 0.2
+    kept = signal >= np.quantile(signal, 0.3, axis=1, keepdims=True)  # those that are not cut at 0
+    for c, gain in enumerate(planted_gain):
+        one = trials[c, kept[c]] / signal[c, kept[c]]
+        slope, level = np.polyfit(pace[kept[c]], one, 1)
+        assert slope / level == pytest.approx(gain, abs=0.03)
+
+
+def test_running_is_a_part_of_the_noise_and_no_more(tmp_path):
+    settings = {"areas": ["VISp"], "cre_lines": ["Vip-IRES-Cre"], "neurons": 9, "repetitions": 5}
+    both, still, clear, clean = (
+        mouse.simulate(tmp_path / f"{n}{r}", noise=n, running=r, **settings).truth
+        for n, r in ((1, 1), (1, 0), (0, 1), (0, 0))
+    )
+    assert (still["running"].values == 0).all() and (both["running"].values != 0).all()
+    assert both["reliability"].values == pytest.approx(still["reliability"].values)
+    tuned = both["kind"].values != "untuned"
+    assert (clear["reliability"].values < clean["reliability"].values)[tuned].all()
+    assert (both["reliability"].values < clear["reliability"].values)[tuned].all()
+
+
+@pytest.fixture(scope="module", params=["VISp", "VISpm", "VISrl"])
+def area(request, tmp_path_factory):
+    made = mouse.simulate(
+        tmp_path_factory.mktemp(request.param),
+        areas=[request.param],
+        cre_lines=["Cux2-CreERT2"],
+        neurons=100,
+        seed=5,
+    )
+    return request.param, made, mouse.responses(mouse.open_nwb(made.paths[0]))["trials"]
+
+
+def test_the_planted_ceiling_is_within_its_interval(area):
+    _, made, trials = area
+    found, planted_ceiling = mouse.ceiling(trials), made.truth["ceiling"].values
+    inside = (found["low"].values <= planted_ceiling) & (planted_ceiling <= found["high"].values)
+    # 95 of 100 in expectation: below 89 once in 200 times.
+    assert inside.sum() >= 89
+    assert ((found["high"] - found["low"]).values[planted_ceiling > 0.8] < 0.2).all()
+
+
+def test_reliability_is_distributed_as_that_of_the_areas_neurons(area):
+    medians = {"VISp": 0.59, "VISpm": 0.23, "VISrl": 0.03}  # of 13,554, 4,323 and 5,168 neurons
+    name, _, trials = area
+    measured = mouse.reliability(trials).values
+    assert np.median(measured) == pytest.approx(medians[name], abs=0.1)
+
+
+def test_reliability_is_distributed_as_in_the_real_data(area, real):
+    name, _, trials = area
+    data = real("allen_site_neurons_37719.npz")
+    here = np.char.startswith(data["site"], f"{name}-")
+    expected = data["splithalf_sb"][here]
+    measured = mouse.reliability(trials).values
+    assert stats.ks_2samp(measured, expected).pvalue > 0.01
 
 
 def test_images_of_ones_own_and_progress(tmp_path):
@@ -139,7 +235,7 @@ def test_a_failure_leaves_no_half_file(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py.Group, "__setitem__", fail)
     with pytest.raises(OSError, match="disk full"):
         mouse.simulate(tmp_path, neurons=1, repetitions=2)
-    assert [p.name for p in tmp_path.rglob("*")] == ["ophys_experiment_data"]
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
 @pytest.mark.parametrize(
@@ -151,6 +247,7 @@ def test_a_failure_leaves_no_half_file(tmp_path, monkeypatch):
         ({"neurons": 0}, "neurons must be at least 1, got 0"),
         ({"repetitions": 1}, "repetitions must be at least 2, got 1"),
         ({"noise": -1}, "noise must be at least 0, got -1"),
+        ({"running": np.inf}, "running must be at least 0, got inf"),
         ({"images": np.zeros((5, 20, 50))}, r"images must have shape .*, got \(5, 20, 50\)"),
     ],
 )

@@ -4,6 +4,7 @@ import xarray
 from scipy import stats
 
 from neurn import mouse
+from neurn.mouse import tables
 from tests.mouse.files import SCENES, changed, replace
 
 
@@ -48,7 +49,7 @@ def test_sweeps_are_percent_of_the_mean_before_onset(recording):
 
 
 def test_sweeps_of_dff_are_the_trace_in_percent(recording):
-    sweeps = mouse.sweeps(recording, signal="dff", baseline="none", before=3, after=4)
+    sweeps = mouse.sweeps(recording, signal="dff", before=3, after=4)
     start = recording.presentations()["start"].values
     trace = recording.traces().values[5].astype(float)
     assert sweeps.values[5, 11] == pytest.approx(100 * trace[start[11] - 3 : start[11] + 4])
@@ -159,6 +160,49 @@ def test_reliability_is_repeatable_and_a_blank_changes_nothing(trials):
     assert (one == mouse.reliability(trials.isel(stimulus=slice(1, None)), seed=4)).all()
 
 
+def test_the_ceiling_is_that_of_halves_and_its_interval_holds_it():
+    random = np.random.default_rng(0)
+    planted = np.repeat([0.2, 0.6, 0.95], 300)
+    signal = random.normal(size=(900, 60, 1))
+    noise = np.sqrt(20 * (1 - planted) / planted)[:, None, None]
+    trials = table(signal + noise * random.normal(size=(900, 60, 20)))
+    found = mouse.ceiling(trials)
+    halves = mouse.reliability(trials).values
+    # In expectation one and the same; one draw of 60 images differs by the halves' own chance.
+    assert found["ceiling"].values ** 2 == pytest.approx(np.maximum(halves, 0), abs=0.09)
+    assert abs(np.mean(found["ceiling"].values ** 2 - halves)) < 0.02
+    for level in (0.2, 0.6, 0.95):
+        here = planted == level
+        low, high = (found[name].values[here] for name in ("low", "high"))
+        inside = (low <= np.sqrt(level)) & (np.sqrt(level) <= high)
+        assert 0.92 <= inside.mean() <= 0.98
+    narrow = mouse.ceiling(trials, confidence=0.5)
+    assert (narrow["high"] - narrow["low"] <= found["high"] - found["low"]).all()
+    assert found.attrs["confidence"] == 0.95
+
+
+def test_the_ceiling_by_scipys_analysis_of_variance(trials):
+    found = mouse.ceiling(trials)
+    for c in range(4):
+        groups = [v[~np.isnan(v)] for v in trials.values[c, 1:]]
+        f = stats.f_oneway(*groups).statistic
+        assert found["ceiling"].values[c] == pytest.approx(np.sqrt(max(1 - 1 / f, 0)))
+        within = sum(map(len, groups)) - 12
+        tail = stats.f(11, within).ppf(0.975)
+        assert found["low"].values[c] == pytest.approx(np.sqrt(max(1 - tail / f, 0)))
+
+
+def test_counts(simulation):
+    found = tables.join(
+        [mouse.statistics(mouse.open_nwb(path), splits=2) for path in simulation.paths]
+    )
+    by_area = mouse.counts(found)
+    assert by_area.values.tolist() == [["VISp", 16, True], ["VISrl", 16, True]]
+    both = mouse.counts(found, ["area", "genotype_group"])
+    assert both["neurons"].tolist() == [8] * 4
+    assert both["genotype_group"].tolist() == ["Cux2-1", "Vip"] * 2
+
+
 def test_p_value_is_that_of_scipy(trials):
     ours = mouse.p_value(trials).values
     for c in range(4):
@@ -213,7 +257,10 @@ def test_statistics_of_a_recording(recording, found):
         (lambda r, f: mouse.peaks(f, before=3), "before: only with a Recording"),
         (lambda r, f: mouse.responses(r, window=(0, 99)), "window must be within -28 and 35"),
         (lambda r, f: mouse.sweeps(r, baseline="mean"), "baseline must be one of trial, none"),
-        (lambda r, f: mouse.sweeps(r, signal="dff"), "give baseline='none'"),
+        (lambda r, f: mouse.sweeps(r, signal="dff", baseline="trial"), "give baseline='none'"),
+        (lambda r, f: mouse.ceiling(f["trials"], confidence=95), "confidence must be between 0"),
+        (lambda r, f: mouse.counts(f, "area"), "by must be a list, got the text 'area'"),
+        (lambda r, f: mouse.counts(f, ["stimulus"]), "by must name coordinates of the neurons"),
         (lambda r, f: mouse.sweeps(r, before=0), "before and after must be at least 1 frame"),
         (lambda r, f: mouse.reliability(f["trials"], splits=0), "splits must be at least 1"),
         (

@@ -13,6 +13,8 @@ from neurn.mouse.representations import representations, shrink
 from neurn.mouse.selection import Selection, select, stability
 from neurn.mouse.simulate import Simulation, simulate
 from neurn.mouse.statistics import (
+    ceiling,
+    counts,
     image_selectivity,
     lifetime_sparseness,
     oracle,
@@ -30,7 +32,9 @@ __all__ = [
     "RecordingError",
     "Selection",
     "Simulation",
+    "ceiling",
     "cell_class",
+    "counts",
     "describe",
     "driver",
     "image_selectivity",

@@ -15,6 +15,7 @@ SPONTANEOUS = 300  # frames of grey screen before and after the images
 DURATIONS = (8, 7)  # frames of an image in turn: 250 ms
 
 _RISE, _DECAY = 0.05, 0.25  # seconds, GCaMP6f
+_ACTIVE = min(DURATIONS)  # frames of an image's event
 _UNTUNED_NOISE = 8.0  # percent dF/F, of trials of neurons without a signal
 
 Floats = npt.NDArray[np.float64]
@@ -33,8 +34,12 @@ class Session:
     ratio : ndarray of float64, shape (neurons,)
     running : ndarray of float64, shape (samples,)
         cm/s.
+    events : ndarray of float32, shape (neurons, samples)
+        What dF/F is made of, its negative part left out, as a fraction.
+    gain : ndarray of float64, shape (neurons,)
+        `Neurons.running` as it is in effect: no larger than the wanted reliability allows.
     reliability : ndarray of float64, shape (neurons,)
-        Of the mean response over all trials, as the trials' noise makes it.
+        Of the mean response over all trials, as noise and running make it.
     """
 
     index: Integers
@@ -47,11 +52,17 @@ class Session:
     dff: npt.NDArray[np.float32]
     ratio: Floats
     running: Floats
+    events: npt.NDArray[np.float32]
+    gain: Floats
     reliability: Floats
 
 
 def record(
-    neurons: Neurons, repetitions: int, noise: float, random: np.random.Generator
+    neurons: Neurons,
+    repetitions: int,
+    noise: float,
+    running: float,
+    random: np.random.Generator,
 ) -> Session:
     """Simulate a session.
 
@@ -62,6 +73,8 @@ def record(
         How often each image, and the blank, is shown.
     noise : float
         Factor of all noise; 0 for none.
+    running : float
+        Factor of how much running changes responses.
     random : numpy.random.Generator
     """
     n_neurons, n_images = neurons.signal.shape
@@ -70,13 +83,18 @@ def record(
     end = SPONTANEOUS + np.cumsum(durations)
     start = end - durations
     samples = int(end[-1]) + SPONTANEOUS
-    kernel = _kernel()
-    trial_noise, reliability = _trial_noise(neurons, repetitions, noise, kernel)
+    spike, scale = _spike()
+    speed = np.maximum(8 * _smooth(random.standard_normal((1, samples)), 200)[0], 0)
+    pace = (speed[start] - speed[start].mean()) / max(speed[start].std(), 1e-12)
+    spread, gain, reliability = _trial_noise(neurons, repetitions, noise, running, spike * scale)
     amplitudes = np.concatenate([np.zeros((n_neurons, 1)), neurons.signal], axis=1)[:, index + 1]
-    amplitudes += trial_noise[:, None] * random.standard_normal(amplitudes.shape)
-    dff = np.zeros((n_neurons, samples))
-    dff[:, start] = amplitudes / 100
-    spectrum = np.fft.rfft(dff, 2 * samples) * np.fft.rfft(kernel, 2 * samples)
+    amplitudes *= 1 + gain[:, None] * pace
+    amplitudes += spread[:, None] * random.standard_normal(amplitudes.shape)
+    events = np.zeros((n_neurons, samples))
+    # As many frames for each image, so that the kernel is one.
+    for frame in range(_ACTIVE):
+        events[:, start + frame] += amplitudes * (scale / 100)
+    spectrum = np.fft.rfft(events, 2 * samples) * np.fft.rfft(spike, 2 * samples)
     dff = np.fft.irfft(spectrum, 2 * samples)[:, :samples]
     base = random.uniform(200, 800, (n_neurons, 1))
     ratio: Floats = random.uniform(0.2, 0.8, (n_neurons,))
@@ -95,29 +113,40 @@ def record(
         raw=raw.astype(np.float32),
         dff=dff.astype(np.float32),
         ratio=ratio,
-        running=np.maximum(8 * _smooth(random.standard_normal((1, samples)), 200)[0], 0),
+        running=speed,
+        events=np.maximum(events, 0).astype(np.float32),
+        gain=gain,
         reliability=reliability,
     )
 
 
-def _kernel() -> Floats:
-    """Return the response to an image of one percent: its mean in the response window is one."""
+def _spike() -> tuple[Floats, float]:
+    """Return dF/F after an event of one, and the event of an image whose response is one.
+
+    The event lasts while the image does; its response is the mean in the response window.
+    """
     times = np.arange(int(3 * FRAME_RATE)) / FRAME_RATE
-    spike = np.exp(-times / _DECAY) - np.exp(-times / _RISE)
-    kernel: Floats = np.convolve(spike, np.ones(DURATIONS[1]))[: len(times)]
-    kernel /= kernel[slice(*RESPONSE)].mean()
+    spike: Floats = np.exp(-times / _DECAY) - np.exp(-times / _RISE)
+    spike /= spike.max()
+    return spike, float(1 / _image(spike)[slice(*RESPONSE)].mean())
+
+
+def _image(spike: Floats) -> Floats:
+    """Return dF/F after an image's event of one a frame."""
+    kernel: Floats = np.convolve(spike, np.ones(_ACTIVE))[: len(spike)]
     return kernel
 
 
 def _trial_noise(
-    neurons: Neurons, repetitions: int, noise: float, kernel: Floats
-) -> tuple[Floats, Floats]:
-    """Return the noise of amplitudes that gives the wanted reliability, and what it gives.
+    neurons: Neurons, repetitions: int, noise: float, running: float, spike: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the noise of amplitudes, the gain of running, and the reliability they give.
 
     A response is the window's mean minus the baseline's, and both hold what earlier and later
     images leave: that is noise as well, since their order is random, and cannot be taken away.
+    So is what running adds, which has no more than half of what the wanted reliability leaves.
     """
-    weights = _weights(kernel)
+    weights = _weights(_image(spike))
     others = (weights**2).sum() - weights[0] ** 2
     signal = neurons.signal.var(axis=1) * weights[0] ** 2
     # The spread that neighbours add: they are any of the images or a blank.
@@ -125,16 +154,21 @@ def _trial_noise(
     with_blank = np.concatenate([neurons.signal, np.zeros((len(signal), 1))], axis=1)
     carried = with_blank.var(axis=1) * others
     wanted = neurons.reliability
+    every = (weights**2).sum()
+    power = (with_blank**2).mean(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         total = repetitions * signal * (1 - wanted) / wanted
-        variance = np.maximum(total - carried, 0) / (weights**2).sum()
+        free = np.where(wanted > 0, np.maximum(total - carried, 0), np.inf) / every
+        most = np.sqrt(0.5 * free / power)
+        gain = running * np.clip(neurons.running, -most, most)
+        variance = np.maximum(free - gain**2 * power, 0)
     variance = np.where(wanted > 0, variance, _UNTUNED_NOISE**2) * noise**2
-    left = carried + variance * (weights**2).sum()
+    left = carried + (variance + gain**2 * power) * every
     # The means of n_images estimates have the variance of n_images - 1 independent ones.
     signal = signal * n_images / (n_images - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         reliability = np.where(signal > 0, signal / (signal + left / repetitions), 0.0)
-    return np.sqrt(variance), reliability
+    return np.sqrt(variance), gain, reliability
 
 
 def _weights(kernel: Floats) -> Floats:

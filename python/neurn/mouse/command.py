@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurn import mouse
 from neurn._optional import import_optional
-from neurn.mouse import fetch, figures, tables
+from neurn.mouse import events, fetch, figures, tables
 from neurn.mouse.groups import AREAS
 from neurn.mouse.representations import MODES, NORMALIZATIONS, PRESETS
 from neurn.mouse.selection import EMBEDDINGS, METHODS
+from neurn.mouse.source import SIGNALS
 
 
 class ArgumentError(ValueError):
@@ -82,36 +85,45 @@ def _add_fetch(actions: Any) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default=".", help="the cache's directory (default: %(default)s)"
     )
+    parser.add_argument("--events", action="store_true", help="fetch their events as well")
     parser.add_argument("--bucket", metavar="URL", default=fetch.BUCKET, help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="say names and sizes only")
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    folder = Path(options.out) / "ophys_experiment_data"
+    kinds: list[tuple[str, str, Any, Any]] = [
+        ("ophys_experiment_data", ".nwb", fetch.session_url, fetch.fetch_session)
+    ]
+    if options.events:
+        kinds.append((events.FOLDER, "_events.npz", fetch.events_url, fetch.fetch_events))
     for experiment in options.experiments:
-        path = folder / f"{experiment}.nwb"
-        if path.exists():
-            print(f"{path}: there already")
-            continue
-        size = fetch.session_size(experiment, bucket=options.bucket)
-        print(f"{path}: {size / 1e6:,.1f} MB", flush=True)
-        if not options.dry_run:
-            progress = None if options.quiet else _percent(f"fetching {experiment}")
-            fetch.fetch_session(experiment, path, progress=progress, bucket=options.bucket)
+        for folder, suffix, url, fetch_it in kinds:
+            path = Path(options.out) / folder / f"{experiment}{suffix}"
+            if path.exists():
+                print(f"{path}: there already")
+                continue
+            size = fetch.size_of(url(experiment, options.bucket))
+            print(f"{path}: {size / 1e6:,.1f} MB", flush=True)
+            if not options.dry_run:
+                progress = None if options.quiet else _percent(f"fetching {path.name}")
+                fetch_it(experiment, path, progress=progress, bucket=options.bucket)
 
 
 def _add_inspect(actions: Any) -> None:
     parser = _add(actions, "inspect", _inspect, "say what a file holds")
     parser.add_argument("file", metavar="FILE")
+    _add_groups(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--neuron", metavar="N", type=int, help="draw this neuron, with --plot")
     parser.add_argument("--plot", metavar="FILE", help=", ".join(figures.PICTURES))
+    _add_data_format(parser)
 
 
 def _inspect(options: argparse.Namespace) -> None:
     _check_out(options.plot, figures.PICTURES, "--plot")
-    recording = mouse.open_nwb(options.file)
-    kind = mouse.describe(recording.metadata.genotype)
+    groups = _groups(options)
+    recording = mouse.open_nwb(options.file, groups=groups)
+    kind = mouse.describe(recording.metadata.genotype, groups)
     about = {
         "file": recording.path,
         **dataclasses.asdict(recording.metadata),
@@ -137,7 +149,12 @@ def _inspect(options: argparse.Namespace) -> None:
         print("\n".join(f"{name:<{width}}  {value}" for name, value in about.items()))
     if options.plot is not None:
         neuron = options.neuron or 0
-        figures.save(figures.draw_neuron(recording, neuron), Path(options.plot))
+        _save(
+            options,
+            figures.draw_neuron(recording, neuron),
+            Path(options.plot),
+            figures.neuron_table(recording, neuron),
+        )
 
 
 def _add_stats(actions: Any) -> None:
@@ -155,6 +172,9 @@ def _add_stats(actions: Any) -> None:
     parser.add_argument(
         "--window", choices=("onset", "whole"), default="onset", help="of peaks (default: onset)"
     )
+    _add_signal(parser)
+    _add_groups(parser)
+    _add_data_format(parser)
     parser.add_argument("--dry-run", action="store_true", help="open the files, compute nothing")
 
 
@@ -162,7 +182,7 @@ def _stats(options: argparse.Namespace) -> None:
     _check_out(options.out, (*tables.TABLES, *tables.ARRAYS))
     described, peaks, images = [], [], None
     for recording in _recordings(options):
-        found = mouse.responses(recording)
+        found = mouse.responses(recording, signal=options.signal)
         described.append(mouse.statistics(found))
         if options.plots is not None:
             peaks.append(mouse.peaks(found, window=options.window))
@@ -176,18 +196,17 @@ def _stats(options: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         every = tables.join(peaks)
         scenes = [s for s in options.scenes if s in every["stimulus"].values]
-        figures.save(figures.draw_peaks(every, images, scenes), folder / "peaks.png", every)
-        figures.save(figures.draw_reliability(joined), folder / "reliability.png", joined)
-        _counts(joined, folder, bool(joined.attrs["simulated"]))
+        _save(options, figures.draw_peaks(every, images, scenes), folder / "peaks.png", every)
+        _save(options, figures.draw_reliability(joined), folder / "reliability.png", joined)
+        _counts(options, joined, folder)
 
 
-def _counts(neurons: Any, folder: Path, simulated: bool) -> None:
+def _counts(options: argparse.Namespace, neurons: Any, folder: Path) -> None:
+    simulated = bool(neurons.attrs["simulated"])
     for name, title in (("area", "area"), ("genotype_group", "genotype group")):
-        labels = neurons[name].to_series()
-        table = labels.value_counts().sort_index().rename("neurons").rename_axis(name)
-        figure = figures.draw_counts(labels.values, title, simulated)
-        data = table.reset_index().assign(simulated=simulated)
-        figures.save(figure, folder / f"neurons_per_{name}.png", data)
+        figure = figures.draw_counts(neurons[name].values, title, simulated)
+        data = mouse.counts(neurons, [name])
+        _save(options, figure, folder / f"neurons_per_{name}.png", data)
 
 
 def _add_simulate(actions: Any) -> None:
@@ -200,6 +219,9 @@ def _add_simulate(actions: Any) -> None:
     parser.add_argument("--neurons", metavar="N", type=int, default=20, help="of each session")
     parser.add_argument("--repetitions", metavar="N", type=int, default=50, help="of each image")
     parser.add_argument("--noise", metavar="X", type=float, default=1.0, help="factor of noise")
+    parser.add_argument(
+        "--running", metavar="X", type=float, default=1.0, help="factor of running's effect"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
 
@@ -219,6 +241,7 @@ def _simulate(options: argparse.Namespace) -> None:
         neurons=options.neurons,
         repetitions=options.repetitions,
         noise=options.noise,
+        running=options.running,
         seed=options.seed,
         progress=None if options.quiet else _percent("simulating"),
     )
@@ -236,8 +259,11 @@ def _add_represent(actions: Any) -> None:
     parser.add_argument("--whiten", choices=("ridge",))
     parser.add_argument("--normalize", choices=NORMALIZATIONS, default="none")
     parser.add_argument("--preset", choices=tuple(PRESETS))
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="of torch (default: %(default)s)")
+    _add_signal(parser)
+    _add_groups(parser)
     parser.add_argument("--plot", metavar="FILE", help="draw the first 100")
+    _add_data_format(parser)
     parser.add_argument("--dry-run", action="store_true", help="open the files, compute nothing")
 
 
@@ -252,8 +278,14 @@ def _represent(options: argparse.Namespace) -> None:
     settings = {
         name: getattr(options, name) for name in ("mode", "whiten", "normalize", "preset", "device")
     }
+    shows_pixels = PRESETS.get(options.preset, settings)["mode"] == "pixel"
     made = [
-        mouse.representations(recording, size=size, **settings)
+        mouse.representations(
+            mouse.responses(recording, signal=options.signal)["trials"],
+            recording.images() if shows_pixels else None,
+            size=size,
+            **settings,
+        )
         for recording in _recordings(options)
     ]
     if not made:
@@ -261,7 +293,8 @@ def _represent(options: argparse.Namespace) -> None:
     maps = tables.join(made)
     tables.write(maps, Path(options.out))
     if options.plot is not None:
-        figures.save(figures.draw_maps(maps), Path(options.plot))
+        shown = maps.isel(neuron=slice(0, 100))
+        _save(options, figures.draw_maps(shown), Path(options.plot), shown)
 
 
 def _add_select(actions: Any) -> None:
@@ -273,10 +306,20 @@ def _add_select(actions: Any) -> None:
     parser.add_argument("--per-cluster", metavar="N", type=int, default=50)
     parser.add_argument("--method", choices=METHODS, default="clusters")
     parser.add_argument("--embedding", choices=EMBEDDINGS, default="auto")
-    parser.add_argument("--stats", metavar="FILE", help="of neurn mouse stats, .nc, for reliable")
+    parser.add_argument(
+        "--stats", metavar="FILE", help="of neurn mouse stats, .nc, for reliable and matched"
+    )
     parser.add_argument("--threshold", metavar="R", type=float, default=0.3, help="of reliability")
+    parser.add_argument(
+        "--by", default="area", help="groups that are matched (default: %(default)s)"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0)
+    parser.add_argument(
+        "--stability", metavar="N", type=int, default=0, help="compare the clusters of N seeds"
+    )
     parser.add_argument("--plots", metavar="DIR", help="draw embedding and counts there")
+    _add_data_format(parser)
+    parser.add_argument("--dry-run", action="store_true", help="read the files, write nothing")
 
 
 def _select(options: argparse.Namespace) -> None:
@@ -286,35 +329,46 @@ def _select(options: argparse.Namespace) -> None:
     maps = _load(xarray.load_dataarray, options.maps)
     reliability = None
     if options.stats is not None:
-        reliability = _load(xarray.load_dataset, options.stats)["reliability"].values
-    chosen = mouse.select(
-        maps,
-        excitatory=options.excitatory,
-        inhibitory=options.inhibitory,
-        per_cluster=options.per_cluster,
-        method=options.method,
-        embedding=options.embedding,
-        reliability=reliability,
-        threshold=options.threshold,
-        seed=options.seed,
-    )
-    neurons = maps.isel(y=0, x=0, drop=True).isel(neuron=chosen.index)
-    named = neurons.to_dataset(name="_").assign_attrs(maps.attrs)
-    frame = tables.to_frame(named).drop(columns="_")
-    frame.insert(1, "place", chosen.index)
-    frame["cluster"] = chosen.cluster[chosen.index]
-    frame["method"], frame["embedding"] = chosen.method, chosen.embedded_by
-    frame["seed"] = chosen.seed
-    tables.write(frame, Path(options.out))
+        described = _load(xarray.load_dataset, options.stats)
+        for name in ("neuron", "experiment"):
+            if described[name].values.tolist() != maps[name].values.tolist():
+                raise ArgumentError(
+                    f"argument --stats: {options.stats!r} describes other neurons than "
+                    f"{options.maps!r}; make both of the same files in the same order"
+                )
+        reliability = described["reliability"].values
+    settings = {
+        name: getattr(options, name)
+        for name in ("excitatory", "inhibitory", "per_cluster", "method", "embedding")
+    }
+    settings |= {"reliability": reliability, "threshold": options.threshold, "by": options.by}
+    if options.stability and options.method != "clusters":
+        raise ArgumentError("argument --stability: only with --method clusters")
+    if options.dry_run:
+        kinds = mouse.counts(maps, ["cell_class"])
+        there = ", ".join(f"{n} {kind}" for kind, n in kinds[["cell_class", "neurons"]].values)
+        print(f"{options.maps}: {there} neurons; would write {options.out}")
+        return
+    chosen = mouse.select(maps, seed=options.seed, **settings)
+    every = chosen.to_frame(maps)
+    tables.write(every[every["chosen"]].drop(columns="chosen"), Path(options.out))
     print(chosen)
+    if options.stability > 1:
+        seeds = range(options.seed, options.seed + options.stability)
+        alike = mouse.stability(maps, seeds, **settings)
+        pairs = alike[np.triu_indices(len(seeds), 1)]
+        print(
+            f"adjusted Rand index between {len(seeds)} seeds: mean {pairs.mean():.2f}, "
+            f"{pairs.min():.2f} to {pairs.max():.2f}"
+        )
     if options.plots is not None:
         folder = Path(options.plots)
         folder.mkdir(parents=True, exist_ok=True)
-        _counts(neurons, folder, chosen.simulated)
+        _counts(options, maps.isel(neuron=chosen.index), folder)
         if chosen.embedded_by != "none":
             for name in ("area", "genotype_group"):
                 figure = figures.draw_embedding(chosen, maps[name].values, name.replace("_", " "))
-                figures.save(figure, folder / f"embedding_by_{name}.png")
+                _save(options, figure, folder / f"embedding_by_{name}.png", every)
 
 
 def _load(load: Callable[..., Any], path: str) -> Any:
@@ -326,9 +380,50 @@ def _load(load: Callable[..., Any], path: str) -> Any:
         raise ArgumentError(f"{path!r} is not a file that neurn mouse wrote: {error}") from error
 
 
+def _add_signal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--signal",
+        choices=SIGNALS,
+        default="corrected",
+        help="what responses are of; corrected: over the mean before onset (default: %(default)s)",
+    )
+
+
+def _add_groups(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--groups", metavar="FILE", help="JSON: genotype groups of your own, {genotype: name}"
+    )
+
+
+def _add_data_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-format",
+        choices=[suffix[1:] for suffix in tables.TABLES],
+        default="csv",
+        help="of the data beside pictures (default: %(default)s)",
+    )
+
+
+def _save(options: argparse.Namespace, figure: Any, path: Path, data: Any) -> None:
+    figures.save(figure, path, data, f".{options.data_format}")
+
+
+def _groups(options: argparse.Namespace) -> dict[str, str] | None:
+    if options.groups is None:
+        return None
+    try:
+        found = json.loads(Path(options.groups).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArgumentError(f"argument --groups: {options.groups!r} is no JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise ArgumentError(f"argument --groups: {options.groups!r} must map genotypes to names")
+    return found
+
+
 def _recordings(options: argparse.Namespace) -> Iterator[Any]:
     """Open all files before any is computed on; with --dry-run name them, and yield none."""
-    opened = [mouse.open_nwb(name) for name in options.files]
+    groups = _groups(options)
+    opened = [mouse.open_nwb(name, groups=groups) for name in options.files]
     report = None if options.quiet else _percent(options.action)
     for done, recording in enumerate(opened):
         if options.dry_run:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurn.mouse.errors import RecordingError
+from neurn.mouse.events import FOLDER, read_events
 from neurn.mouse.nwb import open_nwb
 
 BUCKET = "https://allen-brain-observatory.s3.us-west-2.amazonaws.com/visual-coding-2p"
@@ -26,15 +27,20 @@ def session_url(experiment: int, bucket: str = BUCKET) -> str:
     return f"{bucket}/ophys_experiment_data/{experiment}.nwb"
 
 
-def session_size(experiment: int, *, bucket: str = BUCKET) -> int:
-    """Return the size of a session's file in bytes, without fetching it.
+def events_url(experiment: int, bucket: str = BUCKET) -> str:
+    """Return the address of the file of a session's events."""
+    return f"{bucket}/{FOLDER}/{experiment}_events.npz"
+
+
+def size_of(url: str) -> int:
+    """Return the size of a file in bytes, without fetching it.
 
     Raises
     ------
     ConnectionError
         If the file cannot be reached.
     """
-    return _head(session_url(experiment, bucket))[0]
+    return _head(url)[0]
 
 
 def fetch_session(
@@ -66,7 +72,39 @@ def fetch_session(
     RecordingError
         If what came is not what was announced.
     """
-    url = session_url(experiment, bucket)
+    _fetch(session_url(experiment, bucket), path, open_nwb, progress)
+
+
+def fetch_events(
+    experiment: int,
+    path: Path,
+    *,
+    progress: Progress | None = None,
+    bucket: str = BUCKET,
+) -> None:
+    """Fetch one session's events, as `fetch_session` does a recording; about 100 MB.
+
+    Parameters
+    ----------
+    experiment : int
+    path : Path
+        ``ophys_experiment_events/<id>_events.npz`` of a cache; its directory is made.
+    progress, bucket
+        Of `fetch_session`.
+
+    Raises
+    ------
+    ConnectionError
+        If the file cannot be reached (not every session has one), or the connection ends early.
+    RecordingError
+        If what came is not what was announced.
+    """
+    _fetch(events_url(experiment, bucket), path, read_events, progress)
+
+
+def _fetch(
+    url: str, path: Path, opens: Callable[[Path], object], progress: Progress | None
+) -> None:
     size, checksum = _head(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -78,7 +116,7 @@ def fetch_session(
         progress(there, size)
     if there < size:
         _append(url, part, there, size, progress)
-    _verify(part, url, size, checksum)
+    _verify(part, url, size, checksum, opens)
     os.replace(part, path)
 
 
@@ -114,7 +152,9 @@ def _append(url: str, part: Path, there: int, size: int, progress: Progress | No
         raise ConnectionError(_early(url, there, size))
 
 
-def _verify(part: Path, url: str, size: int, checksum: str) -> None:
+def _verify(
+    part: Path, url: str, size: int, checksum: str, opens: Callable[[Path], object]
+) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     with part.open("rb") as file:
         while block := file.read(_CHUNK):
@@ -122,7 +162,7 @@ def _verify(part: Path, url: str, size: int, checksum: str) -> None:
     wrong = part.stat().st_size != size or (checksum and digest.hexdigest() != checksum)
     if not wrong:
         try:
-            open_nwb(part)
+            opens(part)
             return
         except RecordingError as error:
             part.unlink()

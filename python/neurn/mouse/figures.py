@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,10 @@ from neurn.mouse.groups import AREAS, cell_class
 from neurn.mouse.recording import Recording
 from neurn.mouse.representations import representations
 from neurn.mouse.sweeps import BLANK, RESPONSE, responses
-from neurn.mouse.tables import to_frame, write
+from neurn.mouse.tables import write
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from neurn.mouse.selection import Selection
@@ -30,6 +31,8 @@ AREA_COLOURS = dict(
     zip(AREAS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"), strict=True)
 )
 CLASS_COLOURS = {"excitatory": "#5B3A8E", "inhibitory": "#E08214"}
+_COLOURS = (*AREA_COLOURS.values(), "#000000", "#999933")
+_SHAPES = "os^Dv<>PX*"
 _OTHER = "0.6"
 _MOST_POINTS = 20_000
 
@@ -67,7 +70,10 @@ def draw_peaks(
             axes = figure.add_subplot(grid[row, 2 + column], sharey=main, sharex=main)
             _scatter_peaks(axes, peaks.sel(stimulus=[scene]), 8, whole)
             axes.set_title(f"scene {scene}", loc="left")
-            axes.tick_params(labelleft=False, labelbottom=row == 1 or len(scenes) <= columns)
+            lowest = row == 1 or len(scenes) <= columns
+            axes.tick_params(labelleft=False, labelbottom=lowest)
+            if lowest:
+                axes.set_xlabel("time to peak (s)")
             if images is not None:
                 inset = axes.inset_axes((0.55, 0.6, 0.44, 0.38))
                 inset.imshow(images[scene], cmap="gray", vmin=0, vmax=255)
@@ -164,8 +170,10 @@ def draw_embedding(selection: Selection, labels: npt.ArrayLike, title: str) -> A
         raise ValueError("selection must have an embedding: select with method='clusters'")
     text = np.asarray(labels)
     names = sorted(set(text.tolist()), key=lambda n: (AREAS.index(n), n) if n in AREAS else (9, n))
-    colours = import_optional("matplotlib", "plot").colormaps["tab20"].colors
-    palette = {n: AREA_COLOURS.get(n, colours[i % 20]) for i, n in enumerate(names)}
+    # 22 groups have no 22 colours that can be told apart: shapes tell the rest.
+    palette = {n: AREA_COLOURS.get(n, _COLOURS[i % len(_COLOURS)]) for i, n in enumerate(names)}
+    of_areas = all(n in AREAS for n in names)
+    shapes = {n: "o" if of_areas else _SHAPES[i // len(_COLOURS)] for i, n in enumerate(names)}
     how = {"umap": "UMAP", "pca": "principal component"}[selection.embedded_by]
     embedded = selection.cluster >= 0
     classes = [c for c in CLASS_COLOURS if (selection.cell_class[embedded] == c).any()]
@@ -176,15 +184,18 @@ def draw_embedding(selection: Selection, labels: npt.ArrayLike, title: str) -> A
         # Each class was embedded by itself: the coordinates of one say nothing of the other.
         for axes, name in zip(panels, classes, strict=True):
             here = embedded & (selection.cell_class == name)
-            x, y = selection.embedding[here].T
-            axes.scatter(x, y, s=9, c=[palette[n] for n in text[here]], linewidths=0, alpha=0.8)
+            for label in names:
+                x, y = selection.embedding[here & (text == label)].T
+                axes.scatter(
+                    x, y, s=12, color=palette[label], marker=shapes[label], linewidths=0, alpha=0.8
+                )
             x, y = selection.embedding[here & chosen].T
-            axes.scatter(x, y, s=18, facecolors="none", edgecolors="black", linewidths=0.4)
+            axes.scatter(x, y, s=24, facecolors="none", edgecolors="black", linewidths=0.4)
             axes.set_xlabel(f"{how} 1 (arbitrary units)")
             axes.set_title(f"{name}; ringed: {len(x)} chosen of {here.sum()}", loc="left")
             axes.spines[["top", "right"]].set_visible(False)
         panels[0].set_ylabel(f"{how} 2 (arbitrary units)")
-        _legend(panels[-1], names, palette, outside=True)
+        _legend(panels[-1], names, palette, outside=True, shapes=shapes)
         panels[-1].get_legend().set_title(title)
         _mark(figure, selection.simulated)
     return figure
@@ -203,7 +214,7 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
     matplotlib.figure.Figure
     """
     with _style():
-        figure = _figure(4.8, 3.4)
+        figure = _figure(6.6, 3.2)
         axes = figure.add_subplot()
         for area in [a for a in AREAS if a in statistics["area"].values]:
             values = statistics["reliability"].values[statistics["area"].values == area]
@@ -218,7 +229,7 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
         axes.grid(color="0.92", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="upper right", fontsize=8)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
         _mark(figure, statistics)
     return figure
 
@@ -240,13 +251,17 @@ def draw_maps(maps: xr.DataArray, count: int = 100, columns: int = 10) -> Any:
     columns = min(columns, max(len(shown), 1))
     rows = -(-len(shown) // columns)
     with _style():
-        figure = _figure(0.55 * columns + 0.2, 0.55 * rows * shown.shape[1] / shown.shape[2] + 0.4)
+        height = 0.55 * rows * shown.shape[1] / shown.shape[2] + 0.6
+        figure = _figure(max(0.55 * columns + 0.2, 4.0), height)
         for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
             axes.set_axis_off()
             if i < len(shown):
                 axes.imshow(shown[i], cmap="inferno")
+        cells = "cells, one an image" if maps.attrs.get("mode") == "stimulus" else "pixels"
         figure.suptitle(
-            f"{len(shown)} representations, {shown.shape[1]} x {shown.shape[2]}", fontsize=9
+            f"{len(shown)} representations, {shown.shape[1]} x {shown.shape[2]} {cells}\n"
+            "each from its smallest (dark) to its largest value (light)",
+            fontsize=9,
         )
         _mark(figure, maps)
     return figure
@@ -265,78 +280,114 @@ def draw_neuron(recording: Recording, neuron: int) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    found = responses(recording, [neuron])
-    shown = found.isel(stimulus=np.flatnonzero(found["stimulus"].values != BLANK))
-    mean = shown["trials"].mean("trial").values[0]
-    error = (shown["trials"].std("trial", ddof=1) / np.sqrt(shown["trials"].count("trial"))).values[
-        0
-    ]
-    best = int(np.nanargmax(mean))
-    dff = 100 * recording.traces("dff", [neuron]).values[0]
+    one = _describe_neuron(recording, neuron)
+    about = recording.metadata
     with _style():
         figure = _figure(7.4, 4.6)
         grid = figure.add_gridspec(2, 3)
         axes = figure.add_subplot(grid[0, :])
-        times = recording.timestamps[: len(dff)] - recording.timestamps[0]
-        axes.plot(times, dff, color="black", linewidth=0.3, rasterized=True)
+        axes.plot(one["trace"].index, one["trace"], color="black", linewidth=0.3, rasterized=True)
         axes.set_xlabel("time (s)")
         axes.set_ylabel("dF/F (percent)")
         axes.margins(x=0)
-        about = recording.metadata
         number = recording.cell_specimen_ids[neuron]
         axes.set_title(f"cell {number}, {about.area}, experiment {about.experiment}", loc="left")
         axes = figure.add_subplot(grid[1, 0])
-        sweep = shown["sweep"].values[0]
-        axes.plot(found["time"], np.nanmean(sweep, axis=0), color="0.5", label="all images")
-        axes.plot(
-            found["time"],
-            sweep[best],
-            color="#D55E00",
-            label=f"image {shown['stimulus'].values[best]}",
-        )
+        axes.plot(one["all images"].index, one["all images"], color="0.5", label="all images")
+        best = one["preferred image"]
+        axes.plot(best.index, best, color="#D55E00", label=str(best.name))
         axes.axvspan(0, RESPONSE[1] / recording.frame_rate, color="0.93", zorder=0)
         axes.set_xlabel("time from onset (s)")
         axes.set_ylabel("dF/F (percent)")
         axes.legend(frameon=False, fontsize=7)
         axes = figure.add_subplot(grid[1, 1])
-        order = np.argsort(mean)[::-1]
-        axes.fill_between(
-            range(len(mean)), (mean - error)[order], (mean + error)[order], color="0.85"
-        )
-        axes.plot(mean[order], color="#0072B2", linewidth=1)
-        axes.set_xlabel("image, best first")
+        mean, error = one["tuning"].values, one["standard error"].values
+        axes.fill_between(range(len(mean)), mean - error, mean + error, color="0.85")
+        axes.plot(mean, color="#0072B2", linewidth=1)
+        axes.set_xlabel("image, best first (band: s.e.m.)")
         axes.set_ylabel("response (percent dF/F)")
         axes = figure.add_subplot(grid[1, 2])
-        tuning = found["trials"]
-        picture = axes.imshow(representations(tuning, recording.images()).values[0], cmap="inferno")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_xlabel("representation")
-        figure.colorbar(picture, ax=axes, shrink=0.8)
+        picture = axes.imshow(one["map"], cmap="inferno")
+        axes.set_xlabel("x (pixels)")
+        axes.set_ylabel("y (pixels)")
+        figure.colorbar(picture, ax=axes, shrink=0.8, label="correlation with the pixel")
         for each in figure.axes[:3]:
             each.spines[["top", "right"]].set_visible(False)
         _mark(figure, recording.simulated)
     return figure
 
 
-def save(figure: Any, path: Path, data: Any = None) -> None:
-    """Write a picture (.png, .pdf, .svg), and its data beside it as CSV.
+def neuron_table(recording: Recording, neuron: int) -> pd.DataFrame:
+    """Return what `draw_neuron` draws as a tidy table.
+
+    Parameters
+    ----------
+    recording : Recording
+    neuron : int
+        Place in the file.
+
+    Returns
+    -------
+    DataFrame
+        ``panel`` ("trace", "all images", "preferred image", "tuning", "standard error", "map"),
+        ``x`` (seconds; number of the image; column of the map), ``y`` (row of the map), ``value``.
+    """
+    pandas = import_optional("pandas", "mouse")
+    parts = []
+    for panel, values in _describe_neuron(recording, neuron).items():
+        if panel == "map":
+            y, x = np.indices(values.shape)
+            part = {"x": x.ravel(), "y": y.ravel(), "value": values.ravel()}
+        else:
+            part = {"x": values.index, "y": np.nan, "value": values.values}
+        parts.append(pandas.DataFrame({"panel": panel, **part}))
+    table: pd.DataFrame = pandas.concat(parts, ignore_index=True)
+    table.insert(0, "neuron", recording.cell_specimen_ids[neuron])
+    return table.assign(simulated=recording.simulated)
+
+
+def _describe_neuron(recording: Recording, neuron: int) -> dict[str, Any]:
+    """Return panels as series over time or images, and the map as an array."""
+    pandas = import_optional("pandas", "mouse")
+    found = responses(recording, [neuron])
+    shown = found.isel(stimulus=np.flatnonzero(found["stimulus"].values != BLANK))
+    trials = shown["trials"].isel(neuron=0)
+    mean = trials.mean("trial").values
+    error = (trials.std("trial", ddof=1) / np.sqrt(trials.count("trial"))).values
+    order = np.argsort(mean)[::-1]
+    image = shown["stimulus"].values
+    dff = 100 * recording.traces("dff", [neuron]).values[0]
+    sweep = shown["sweep"].values[0]
+    best = int(np.nanargmax(mean))
+    seconds, times = found["time"].values, recording.timestamps[: len(dff)]
+    return {
+        "trace": pandas.Series(dff, index=times - recording.timestamps[0]),
+        "all images": pandas.Series(np.nanmean(sweep, axis=0), index=seconds),
+        "preferred image": pandas.Series(sweep[best], index=seconds, name=f"image {image[best]}"),
+        "tuning": pandas.Series(mean[order], index=image[order]),
+        "standard error": pandas.Series(error[order], index=image[order]),
+        "map": representations(found["trials"], recording.images()).values[0],
+    }
+
+
+def save(figure: Any, path: Path, data: Any = None, suffix: str = ".csv") -> None:
+    """Write a picture (.png, .pdf, .svg), and its data beside it.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
     path : Path
     data : DataFrame, Dataset or DataArray, optional
-        What was drawn; goes to the same name with the suffix ``.csv``.
+        What was drawn; goes to the same name with another suffix.
+    suffix : {".csv", ".parquet"}
+        Of the data.
     """
     if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{str(path)!r} must end in {', '.join(PICTURES)}")
     with _style(), open_atomic(path) as file:
         figure.savefig(file, format=path.suffix.lower()[1:], dpi=200)
     if data is not None:
-        if hasattr(data, "data_vars"):
-            data = to_frame(data)
-        write(data, path.with_suffix(".csv"))
+        write(data, path.with_suffix(suffix))
 
 
 def _class_of_group(group: str) -> str:
@@ -351,12 +402,18 @@ def _class_of_group(group: str) -> str:
 
 
 def _legend(
-    axes: Any, names: Sequence[str], palette: dict[str, Any], outside: bool = False
+    axes: Any,
+    names: Sequence[str],
+    palette: dict[str, Any],
+    outside: bool = False,
+    shapes: Mapping[str, str] | None = None,
 ) -> None:
     for name in names:
-        axes.scatter([], [], s=22, color=palette.get(name, _OTHER), label=name)
+        marker = "o" if shapes is None else shapes[name]
+        axes.scatter([], [], s=22, color=palette.get(name, _OTHER), marker=marker, label=name)
     place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}
-    axes.legend(frameon=False, fontsize=8, handletextpad=0.2, **place)
+    columns = 1 if len(names) <= 12 else 2
+    axes.legend(frameon=False, fontsize=8, handletextpad=0.2, ncols=columns, **place)
 
 
 def _mark(figure: Any, data: Any) -> None:
@@ -373,7 +430,8 @@ def _mark(figure: Any, data: Any) -> None:
             color="#B00020",
             fontweight="bold",
         )
-        figure.get_layout_engine().set(rect=(0, 0.035, 1, 0.965))
+        below = 0.2 / figure.get_figheight()
+        figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
 
 
 def _figure(width: float, height: float) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from neurn._optional import import_optional
 from neurn.mouse.errors import RecordingError
+from neurn.mouse.events import events_path, no_events, read_events
 from neurn.mouse.recording import Recording
 from neurn.mouse.source import Metadata, Presentations
 
@@ -26,7 +28,13 @@ _SPECIMEN_IDS = f"{_PIPELINE}/ImageSegmentation/cell_specimen_ids"
 _OPHYS = "processing/ophys"
 
 
-def open_nwb(path: str | os.PathLike[str]) -> Recording:
+def open_nwb(
+    path: str | os.PathLike[str],
+    *,
+    events: str | os.PathLike[str] | None = None,
+    depth: float | None = None,
+    groups: Mapping[str, str] | None = None,
+) -> Recording:
     """Open a Visual Coding two-photon file without allensdk.
 
     Nothing but names and shapes is read until it is asked for.
@@ -35,6 +43,13 @@ def open_nwb(path: str | os.PathLike[str]) -> Recording:
     ----------
     path : str or path
         NWB 1.0 (``ophys_experiment_data/<id>.nwb``) or NWB 2 (DANDI) in HDF5.
+    events : str or path, optional
+        File of the session's events. By default that of the cache,
+        ``ophys_experiment_events/<id>_events.npz``, or one beside `path`; NWB 2 holds its own.
+    depth : float, optional
+        Imaging depth in micrometres, for files without it: DANDI's have none, and so no layer.
+    groups : mapping of str to str, optional
+        Genotype groups of your own: full genotype -> name (`neurn.mouse.describe`).
 
     Returns
     -------
@@ -59,7 +74,7 @@ def open_nwb(path: str | os.PathLike[str]) -> Recording:
     if not Path(name).exists():
         raise FileNotFoundError(f"there is no file {name!r}")
     reader = _Nwb2 if _is_nwb2(name) else _Nwb1
-    return Recording(reader(name))
+    return Recording(reader(name, None if events is None else os.fspath(events), depth), groups)
 
 
 def _is_nwb2(path: str) -> bool:
@@ -91,8 +106,11 @@ class _File:
 
     fluorescence: str  # the group whose timestamps are those of the imaging frames
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, events: str | None, depth: float | None) -> None:
         self.path = path
+        self._events_path = events
+        self._depth = depth
+        self._events: npt.NDArray[np.float64] | None = None
         # Every session has these: a file without them fails now and not in the middle of a study.
         with _opened(path) as file:
             shape = self._get(file, self._name(file, "dff")).shape
@@ -102,9 +120,11 @@ class _File:
             raise RecordingError(
                 f"{path!r}: dF/F has shape {shape} and {self.ids!r} {cells} cells; they must agree"
             )
+        self._n_cells = cells
 
     ids: str
     cell_axis: int
+    events = ""  # the dataset, where a layout has one
 
     def _name(self, file: Any, signal: str) -> str:
         raise NotImplementedError
@@ -147,6 +167,10 @@ class _File:
 
     def traces(self, signal: str, rows: slice | npt.NDArray[Any]) -> npt.NDArray[Any]:
         with _opened(self.path) as file:
+            if signal == "events":
+                if self._events_path is None and self.events and self.events in file:
+                    return self._rows(file, self.events, rows)
+                return self._event_file()[rows]
             if signal != "corrected":
                 return self._rows(file, self._name(file, signal), rows)
             signal_traces = self._rows(file, self._name(file, "demixed"), rows)
@@ -154,6 +178,21 @@ class _File:
             ratio = self._read(file, self._ratio(file)).ravel()[rows]
             length = min(signal_traces.shape[1], neuropil.shape[1])
             return np.asarray(signal_traces[:, :length] - neuropil[:, :length] * ratio[:, None])
+
+    def _event_file(self) -> npt.NDArray[np.float64]:
+        """Return the events file's array, which is read once: an npz has no parts to be read."""
+        if self._events is None:
+            path = self._events_path or events_path(self.path)
+            if path is None:
+                raise no_events(self.path)
+            found = read_events(path)
+            if len(found) != self._n_cells:
+                raise RecordingError(
+                    f"{str(path)!r} holds events of {len(found)} cells and {self.path!r} "
+                    f"{self._n_cells}; is it another session's?"
+                )
+            self._events = found
+        return self._events
 
     def _ratio(self, file: Any) -> str:
         raise NotImplementedError
@@ -220,7 +259,7 @@ class _Nwb1(_File):
                 container=_integer(text("general/experiment_container_id")),
                 session_type=text("general/session_type"),
                 area=text(f"{_PLANE}/location"),
-                depth=_number(text(f"{_PLANE}/imaging depth")),
+                depth=self._depth or _number(text(f"{_PLANE}/imaging depth")),
                 genotype=text("general/subject/genotype"),
                 specimen=text("general/specimen_name"),
                 sex=text("general/subject/sex"),
@@ -264,7 +303,7 @@ class _Nwb2(_File):
 
     ids = f"{_OPHYS}/ImageSegmentation/PlaneSegmentation/global_roi_id"
     cell_axis = 1
-    presented = "stimulus/presentation"
+    events = f"{_OPHYS}/DfOverF/DfOverFEvents/data"
 
     def _name(self, file: Any, signal: str) -> str:
         if signal == "dff":
@@ -297,7 +336,7 @@ class _Nwb2(_File):
                 container=_integer(container[1] if container else ""),
                 session_type=session[1] if session else "",
                 area=area[0] if area else "",
-                depth=float(depth[1]) if depth else float("nan"),
+                depth=self._depth or (float(depth[1]) if depth else float("nan")),
                 genotype=self._text(file, "general/subject/genotype"),
                 specimen=self._text(file, "general/subject/strain"),
                 sex={"M": "male", "F": "female"}.get(self._text(file, "general/subject/sex"), ""),
@@ -325,7 +364,27 @@ class _Nwb2(_File):
         steps = np.diff(start)
         shown = int(np.median(steps)) if steps.size else 7
         end = np.append(np.minimum(start[1:], start[:-1] + shown + 1), start[-1:] + shown)
-        return Presentations(_without_wrapping(index, n_images), start, end.astype(np.int64))
+        numbers = _without_wrapping(index, n_images)
+        keep = self._told_apart(numbers, name)
+        return Presentations(numbers[keep], start[keep], end.astype(np.int64)[keep])
+
+    def _told_apart(self, numbers: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.bool_]:
+        """Return the presentations whose image is known: all, if blanks have not become zeros.
+
+        h5py reads -1 into an unsigned type as 0, numpy as 4294967295: which of them a conversion
+        met depends on how it was called. With the first, image 0 has its own and the blank's.
+        """
+        count = np.bincount(numbers[numbers >= 0])
+        shown = count[1:][count[1:] > 0]
+        if (numbers < 0).any() or not shown.size or count[0] < 1.5 * np.median(shown):
+            return np.ones(len(numbers), dtype=bool)
+        warnings.warn(
+            f"{self.path!r}: {name + '/data'!r} has no blank and image 0 {count[0]} times, others "
+            f"{np.median(shown):g} times: both became 0 in conversion, and are left out",
+            stacklevel=2,
+        )
+        keep: npt.NDArray[np.bool_] = numbers != 0
+        return keep
 
     def _image_names(self, file: Any, stimulus: str) -> list[str]:
         group = file.get(f"stimulus/templates/{stimulus}_template")

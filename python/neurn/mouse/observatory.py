@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurn._optional import MissingExtraError, import_optional
-from neurn.mouse import groups
+from neurn.mouse import groups as kinds
 from neurn.mouse.errors import RecordingError
-from neurn.mouse.fetch import fetch_session
+from neurn.mouse.events import no_events
+from neurn.mouse.fetch import fetch_events, fetch_session
 from neurn.mouse.nwb import open_nwb
 from neurn.mouse.recording import Recording
 from neurn.mouse.source import Metadata, Presentations
@@ -90,8 +91,8 @@ class Observatory:
             if isinstance(given, str):
                 raise ValueError(f"{name} must be a list, got the text {given!r}")
         for area in areas or ():
-            if area not in groups.AREAS:
-                raise ValueError(f"areas must be of {', '.join(groups.AREAS)}, got {area!r}")
+            if area not in kinds.AREAS:
+                raise ValueError(f"areas must be of {', '.join(kinds.AREAS)}, got {area!r}")
         try:
             found = self.cache.get_ophys_experiments(
                 stimuli=["natural_scenes"],
@@ -110,9 +111,9 @@ class Observatory:
                 "container": entry["experiment_container_id"],
                 "area": entry["targeted_structure"],
                 "cre_line": entry["cre_line"] or "unknown",
-                "cell_class": groups.cell_class(entry["cre_line"] or ""),
+                "cell_class": kinds.cell_class(entry["cre_line"] or ""),
                 "depth": entry["imaging_depth"],
-                "layer": groups.layer(entry["imaging_depth"]),
+                "layer": kinds.layer(entry["imaging_depth"]),
                 "reporter_line": entry["reporter_line"],
                 "specimen": entry["specimen_name"],
                 "on_disk": self.path(entry["id"]).exists(),
@@ -134,6 +135,7 @@ class Observatory:
         *,
         download: bool = True,
         progress: Callable[[int, int], object] | None = None,
+        groups: Mapping[str, str] | None = None,
     ) -> Recording:
         """Open a session, through allensdk; fetch its file first where it is missing.
 
@@ -141,9 +143,11 @@ class Observatory:
         ----------
         experiment : int
         download : bool
-            False: only files on disk.
+            False: only files on disk. Events are fetched when they are asked for.
         progress : callable, optional
             Called with the bytes that are there and those of all, before the first as well.
+        groups : mapping of str to str, optional
+            Genotype groups of your own: full genotype -> name (`neurn.mouse.describe`).
 
         Returns
         -------
@@ -163,7 +167,21 @@ class Observatory:
         # Says in one sentence what is wrong with a file, before allensdk stumbles over it.
         simulated = open_nwb(path).simulated
         module = _allensdk("allensdk.core.brain_observatory_nwb_data_set")
-        return Recording(_AllenSource(module.BrainObservatoryNwbDataSet(str(path)), simulated))
+
+        def events() -> npt.NDArray[np.float64]:
+            place = self._events_path(experiment)
+            if not place.exists():
+                if not download:
+                    raise no_events(str(path))
+                fetch_events(experiment, place, progress=progress)
+            return np.asarray(self.cache.get_ophys_experiment_events(experiment))
+
+        data = module.BrainObservatoryNwbDataSet(str(path))
+        return Recording(_AllenSource(data, simulated, events), groups)
+
+    def _events_path(self, experiment: int) -> Path:
+        cache = self.cache
+        return Path(cache.get_cache_path(None, cache.EVENTS_DATA_KEY, experiment))
 
 
 def _allensdk(name: str) -> Any:
@@ -184,9 +202,12 @@ def _allensdk(name: str) -> Any:
 class _AllenSource:
     """A session read by allensdk's `BrainObservatoryNwbDataSet`."""
 
-    def __init__(self, data: Any, simulated: bool) -> None:
+    def __init__(
+        self, data: Any, simulated: bool, events: Callable[[], npt.NDArray[np.float64]]
+    ) -> None:
         self.data = data
         self.simulated = simulated
+        self.events = events
         self.path = str(data.nwb_file)
 
     def metadata(self) -> Metadata:
@@ -212,6 +233,8 @@ class _AllenSource:
         return np.asarray(self.data.get_fluorescence_timestamps(), dtype=np.float64)
 
     def traces(self, signal: str, rows: slice | npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if signal == "events":
+            return self.events()[rows]
         ids = self.cell_specimen_ids()
         # allensdk reads cells in the file's order only, each once.
         places, back = np.unique(np.arange(len(ids))[rows], return_inverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from neurn.mouse.source import SIGNALS, Metadata, Source
 if TYPE_CHECKING:
     import xarray as xr
 
-UNITS = {"dff": "fraction"}  # of other signals: arbitrary units of fluorescence
+UNITS = {"dff": "fraction", "events": "fraction"}  # of other signals: a.u. of fluorescence
 
 
 class Recording:
@@ -30,10 +31,13 @@ class Recording:
     ----------
     source : Source
         What reads the file.
+    groups : mapping of str to str, optional
+        Genotype groups of your own: full genotype -> name (`neurn.mouse.describe`).
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, groups: Mapping[str, str] | None = None) -> None:
         self.source = source
+        self._groups = groups
 
     @property
     def path(self) -> str:
@@ -82,22 +86,25 @@ class Recording:
 
         Parameters
         ----------
-        signal : {"dff", "corrected", "demixed", "neuropil", "raw"}
+        signal : {"dff", "events", "corrected", "demixed", "neuropil", "raw"}
             ``"corrected"``: demixed fluorescence minus r times neuropil. Where a session has no
-            demixed signal, the plain fluorescence stands for it.
+            demixed signal, the plain fluorescence stands for it. ``"events"``: dF/F without the
+            indicator's decay (L0, Jewell and Witten 2018), from the cache's events file.
         neurons : slice, sequence of int or of bool
             Places in the file; all by default.
 
         Returns
         -------
         DataArray, dims (neuron, time)
-            In the file's number type; dF/F as a fraction. Signals whose length differs from that
-            of the time stamps by a sample are cut to the common length.
+            In the file's number type; dF/F and events as a fraction. Signals whose length differs
+            from that of the time stamps by a sample are cut to the common length.
 
         Raises
         ------
         ValueError
             If `signal` or `neurons` is not allowed.
+        RecordingError
+            If the session has no such signal.
         """
         if signal not in SIGNALS:
             raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {signal!r}")
@@ -222,7 +229,7 @@ class Recording:
     def neuron_coords(self, rows: slice | npt.NDArray[np.intp] = slice(None)) -> dict[str, Any]:
         """Return the coordinates of the dim ``neuron`` for some rows of the file."""
         about, ids = self.metadata, self.cell_specimen_ids[rows]
-        kind = groups.describe(about.genotype)
+        kind = groups.describe(about.genotype, self._groups)
         labels = {
             "area": about.area or "unknown",
             "cre_line": kind.cre_line,

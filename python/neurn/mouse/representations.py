@@ -25,7 +25,7 @@ PRESETS = {
 }
 
 _NEURONS_PER_BLOCK = 4096
-_RIDGE_STRENGTHS = tuple(10.0**e for e in range(-6, 4))  # times the mean eigenvalue
+_RIDGE_STRENGTHS = tuple(10.0 ** (e / 2) for e in range(-12, 7))  # times the mean eigenvalue
 _FOLDS = 5
 
 
@@ -63,8 +63,9 @@ def representations(
         first, NaN where there are no more images.
     whiten : {None, "ridge"}
         ``"ridge"``: T^T F (F^T F + s I)^-1, the ridge regression of responses on pixels, which
-        takes out the correlations of natural images. s is chosen on held-out images (5 folds, the
-        best correlation averaged over neurons).
+        takes out the correlations of natural images. s is chosen for each neuron on held-out
+        images, 5 folds: the strongest whose squared error is within a standard error of the
+        smallest. It stands in the coordinate ``ridge_strength``, in units of the mean eigenvalue.
     centre : bool
         False: neither T nor F_S is centred or scaled.
     normalize : {"none", "zscore", "minmax", "l2"}
@@ -72,6 +73,8 @@ def representations(
     preset : {None, "paper-text", "paper-figure"}
         Settings of the paper: they replace `mode`, `centre` and `normalize`.
     device : str or torch.device
+        Where the products are computed, in blocks of neurons; images and the ridge are prepared
+        on the processor in float64, whatever the device.
     dtype : torch.dtype
         Of the products: float32 or float64.
 
@@ -104,6 +107,12 @@ def representations(
         _one_of("whiten", whiten, ("ridge",))
         if mode == "stimulus":
             raise ValueError("whiten='ridge' needs mode='pixel'")
+    try:
+        torch.empty(0, dtype=dtype, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device must be one that torch has here, got {str(device)!r} with {dtype}"
+        ) from error
     if isinstance(recording, Recording):
         table = responses(recording)["trials"]
         if mode == "pixel" and images is None:
@@ -116,16 +125,18 @@ def representations(
             raise ValueError("images must be given beside responses")
         height, width = _size(31 if size is None else size)
         pictures = shrink(_pictures(images, tuning["stimulus"].values), (height, width))
-        maps, strength = _products(
+        maps, strengths = _products(
             tuning.values, pictures.reshape(len(pictures), -1), centre, whiten, device, dtype
         )
     else:
         side = int(np.ceil(np.sqrt(tuning.sizes["stimulus"])))
         height, width = _size(side if size is None else size)
-        maps, strength = _cells(tuning.values, height * width, dtype), 0.0
+        maps, strengths = _cells(tuning.values, height * width, dtype), None
     maps = normalized(maps, normalize).reshape(len(maps), height, width)
     xarray = import_optional("xarray", "mouse")
-    coords = {key: c for key, c in tuning.coords.items() if c.dims == ("neuron",)}
+    coords: dict[Any, Any] = {k: c for k, c in tuning.coords.items() if c.dims == ("neuron",)}
+    if strengths is not None:
+        coords["ridge_strength"] = ("neuron", strengths)
     array: xr.DataArray = xarray.DataArray(
         maps,
         dims=("neuron", "y", "x"),
@@ -136,7 +147,6 @@ def representations(
             "simulated": int(table.attrs.get("simulated", 0)),
             "mode": mode,
             "whiten": whiten or "none",
-            "ridge_strength": strength,
             "centre": int(centre),
             "normalize": normalize,
             "preset": preset or "none",
@@ -222,59 +232,76 @@ def _products(
     whiten: str | None,
     device: str | torch.device,
     dtype: torch.dtype,
-) -> tuple[npt.NDArray[Any], float]:
-    """Return T^T F_S (neurons, pixels) and the strength of the ridge."""
-    images = torch.from_numpy(pixels).to(device)
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+    """Return T^T F_S (neurons, pixels) and each neuron's strength of the ridge."""
+    images = torch.from_numpy(pixels)
     if centre:
         images = images - images.mean(0)
         deviation = images.std(0, correction=0)
         images = images / torch.where(deviation > 0, deviation, 1)
-    strength = 0.0
-    if whiten == "ridge":
-        traces = torch.from_numpy(tuning).to(device)
-        strength = _choose_strength(traces, images)
-        factor = _ridge(images, strength)
-    else:
-        factor = images / len(images)
-    factor = factor.to(dtype)
     result = np.empty(
-        (len(tuning), factor.shape[1]), dtype=torch.empty(0, dtype=dtype).numpy().dtype
+        (len(tuning), images.shape[1]), dtype=torch.empty(0, dtype=dtype).numpy().dtype
     )
-    for begin in range(0, len(tuning), _NEURONS_PER_BLOCK):
-        part = slice(begin, begin + _NEURONS_PER_BLOCK)
-        traces = torch.from_numpy(tuning[part]).to(device=device, dtype=dtype)
-        result[part] = (traces @ factor).cpu().numpy()
-    return result, strength
-
-
-def _ridge(images: torch.Tensor, strength: float) -> torch.Tensor:
-    """Return (F F^T + s I)^-1 F: T^T times this is the ridge solution; fewer images than pixels."""
+    strengths = None
     kernel = images @ images.T
+    if whiten == "ridge":
+        strengths = _choose_strengths(torch.from_numpy(tuning), kernel).numpy()
+        factors = {s: _ridge(kernel, images, s) for s in np.unique(strengths)}
+    else:
+        factors = {0.0: images / len(images)}
+    for strength, factor in factors.items():
+        rows = np.flatnonzero(strengths == strength) if strengths is not None else None
+        _multiply(tuning, rows, factor.to(dtype).to(device), result)
+    return result, strengths
+
+
+def _multiply(
+    tuning: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.int64] | None,
+    factor: torch.Tensor,
+    result: npt.NDArray[Any],
+) -> None:
+    """Put T^T times a factor into some rows of the result, or all, in blocks."""
+    total = len(tuning) if rows is None else len(rows)
+    for begin in range(0, total, _NEURONS_PER_BLOCK):
+        block = slice(begin, begin + _NEURONS_PER_BLOCK)
+        part = block if rows is None else rows[block]
+        # The type first: not every device has float64.
+        traces = torch.from_numpy(tuning[part]).to(factor.dtype).to(factor.device)
+        result[part] = (traces @ factor).cpu().numpy()
+
+
+def _ridge(kernel: torch.Tensor, right: torch.Tensor, strength: float) -> torch.Tensor:
+    """Return (K + s I)^-1 X. With K = F F^T, X = F, T^T times this is the ridge solution.
+
+    K is of images by images, which are fewer than pixels.
+    """
     scale = kernel.diagonal().mean()
-    eye = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
-    factor: torch.Tensor = torch.linalg.solve(kernel + strength * scale * eye, images)
+    eye = torch.eye(len(kernel), dtype=kernel.dtype)
+    factor: torch.Tensor = torch.linalg.solve(kernel + strength * scale * eye, right)
     return factor
 
 
-def _choose_strength(traces: torch.Tensor, images: torch.Tensor) -> float:
-    """Return the strength whose predictions for held-out images correlate best with responses."""
-    n = len(images)
-    fold = torch.arange(n, device=images.device) % _FOLDS
-    best = (-float("inf"), _RIDGE_STRENGTHS[-1])
-    for strength in _RIDGE_STRENGTHS:
-        predicted = torch.empty_like(traces)
-        for k in range(min(_FOLDS, n)):
-            out, rest = fold == k, fold != k
-            maps = traces[:, rest] @ _ridge(images[rest], strength)
-            predicted[:, out] = maps @ images[out].T
-        a = predicted - predicted.mean(1, keepdim=True)
-        b = traces - traces.mean(1, keepdim=True)
-        norm = a.norm(dim=1) * b.norm(dim=1)
-        score = float(torch.where(norm > 0, (a * b).sum(1) / norm, 0).mean())
-        # Of equal scores the stronger one, which is the smoother map.
-        if score >= best[0]:
-            best = (score, strength)
-    return best[1]
+def _choose_strengths(traces: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Return for each neuron the strongest ridge that is no worse than one standard error.
+
+    Of the squared error on held-out images (Hastie, Tibshirani, Friedman 2009, section 7.10).
+    """
+    n = len(kernel)
+    folds = min(_FOLDS, n)
+    fold = torch.arange(n) % folds
+    error = torch.empty(len(_RIDGE_STRENGTHS), folds, len(traces), dtype=traces.dtype)
+    for k in range(folds):
+        out, rest = fold == k, fold != k
+        known, wanted = traces[:, rest], traces[:, out]
+        for i, strength in enumerate(_RIDGE_STRENGTHS):
+            weights = _ridge(kernel[rest][:, rest], kernel[rest][:, out], strength)
+            error[i, k] = (known @ weights - wanted).square().mean(1)
+    mean, deviation = error.mean(1), error.std(1) / folds**0.5
+    best = mean.argmin(0, keepdim=True)
+    allowed = mean <= mean.gather(0, best) + deviation.gather(0, best)
+    strongest = len(mean) - 1 - allowed.flip(0).int().argmax(0)
+    return torch.tensor(_RIDGE_STRENGTHS, dtype=torch.float64)[strongest]
 
 
 def _cells(tuning: npt.NDArray[np.float64], cells: int, dtype: torch.dtype) -> npt.NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,13 @@ import numpy.typing as npt
 from neurn._optional import MissingExtraError, import_optional
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 METHODS = ("clusters", "random", "reliable", "matched")
 CLASSES = ("excitatory", "inhibitory")
 EMBEDDINGS = ("auto", "umap", "pca")
+_STEP = 0.05  # of reliability, within which neurons count as alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,34 @@ class Selection:
         """Return the number of chosen neurons."""
         return len(self.index)
 
+    def to_frame(self, representations: xr.DataArray) -> pd.DataFrame:
+        """Return a line for every neuron: who it is, where it lies, whether it was chosen.
+
+        Parameters
+        ----------
+        representations : DataArray, dims (neuron, y, x)
+            What was chosen from; its coordinates of neurons become columns.
+        """
+        pandas = import_optional("pandas", "mouse")
+        coords = representations.coords.items()
+        return cast(
+            "pd.DataFrame",
+            pandas.DataFrame(
+                {
+                    **{str(key): c.values for key, c in coords if c.dims == ("neuron",)},
+                    "place": np.arange(len(self.cluster)),
+                    "chosen": np.isin(np.arange(len(self.cluster)), self.index),
+                    "cluster": self.cluster,
+                    "embedding_1": self.embedding[:, 0],
+                    "embedding_2": self.embedding[:, 1],
+                    "embedding": self.embedded_by,
+                    "method": self.method,
+                    "seed": self.seed,
+                    "simulated": self.simulated,
+                }
+            ),
+        )
+
     def __repr__(self) -> str:
         how = self.method if self.embedded_by == "none" else f"{self.method} ({self.embedded_by})"
         return f"<Selection of {len(self)} of {len(self.cluster)} neurons: {how}, seed {self.seed}>"
@@ -68,6 +98,7 @@ def select(
     embedding: str = "auto",
     reliability: npt.ArrayLike | None = None,
     threshold: float = 0.3,
+    by: str = "area",
     seed: int = 0,
 ) -> Selection:
     """Choose neurons of both cell classes.
@@ -75,7 +106,7 @@ def select(
     Parameters
     ----------
     representations : DataArray, dims (neuron, y, x)
-        With the coordinate ``cell_class``; ``area`` too for ``method="matched"``.
+        With the coordinate ``cell_class``, and `by` for ``method="matched"``.
     excitatory, inhibitory : int
         How many of each class.
     per_cluster : int
@@ -84,11 +115,20 @@ def select(
     method : {"clusters", "random", "reliable", "matched"}
         ``"clusters"``: two dimensions by UMAP, k-means, the nearest to each centre (published).
         ``"random"``; ``"reliable"``: at random among those with `reliability` of `threshold` or
-        more; ``"matched"``: at random, as many of each area as the least of all areas has.
+        more; ``"matched"``: at random, as many of each group, with the same distribution of
+        `reliability` in each, so that groups differ neither in number nor in how well their
+        neurons were measured.
     embedding : {"auto", "umap", "pca"}
         ``"auto"``: UMAP where umap-learn is installed, else PCA; the result says which.
     reliability : array, shape (neurons,), optional
+        Of `neurn.mouse.reliability`; neurons with NaN are not chosen.
     threshold : float
+    by : str
+        Coordinate whose values are the groups of ``method="matched"``, for example ``"area"``,
+        ``"cre_line"``, ``"genotype_group"`` or ``"layer"``: groups are matched within each class
+        and between the classes. Steps of reliability of 0.05 are matched exactly: every group has
+        the same number of neurons from each, at most what the poorest group has. A class gets
+        the largest number that its groups can share, `excitatory` or `inhibitory` at most.
     seed : int
 
     Returns
@@ -108,32 +148,36 @@ def select(
     if per_cluster < 1:
         raise ValueError(f"per_cluster must be at least 1, got {per_cluster}")
     classes = representations["cell_class"].values
-    wanted = {"excitatory": excitatory, "inhibitory": inhibitory}
-    allowed_neurons = _eligible(representations, method, reliability, threshold)
     n = len(classes)
+    known = _reliability(reliability, n, method)
+    eligible = known >= threshold if method == "reliable" else ~np.isnan(known)
+    wanted = {"excitatory": excitatory, "inhibitory": inhibitory}
+    members = {name: np.flatnonzero((classes == name) & eligible) for name in CLASSES}
+    for name, count in wanted.items():
+        most = len(members[name])
+        if count < 0 or count > most:
+            raise ValueError(f"{name} must be from 0 to {most}, its neurons, got {count}")
     cluster = np.full(n, -1, dtype=np.int64)
     place = np.full((n, 2), np.nan)
     random = np.random.default_rng(seed)
+    members = {name: rows for name, rows in members.items() if wanted[name]}
     chosen: list[npt.NDArray[np.int64]] = []
     embedded_by = "none"
-    for name in CLASSES:
-        members = np.flatnonzero((classes == name) & allowed_neurons)
-        count = wanted[name]
-        if count < 0 or count > len(members):
-            raise ValueError(f"{name} must be from 0 to {len(members)}, its neurons, got {count}")
-        if not count:
-            continue
-        if method == "matched":
-            chosen.append(_matched(representations["area"].values, members, count, random))
-        elif method != "clusters":
-            chosen.append(random.choice(members, count, replace=False))
-        else:
-            points, embedded_by = _embed(representations.values[members], embedding, seed)
+    if method == "matched":
+        if by not in representations.coords or representations[by].dims != ("neuron",):
+            raise ValueError(f"by must be a coordinate of the neurons, got {by!r}")
+        chosen = _matched(representations[by].values, known, members, wanted, random)
+    elif method == "clusters":
+        for name, rows in members.items():
+            count = wanted[name]
+            points, embedded_by = _embed(representations.values[rows], embedding, seed)
             labels, centres = _kmeans(points, -(-count // per_cluster), seed)
-            nearest = _nearest(points, labels, centres, count, per_cluster)
-            chosen.append(members[nearest])
-            cluster[members] = labels + cluster.max() + 1
-            place[members] = points
+            chosen.append(rows[_nearest(points, labels, centres, count, per_cluster)])
+            cluster[rows] = labels + cluster.max() + 1
+            place[rows] = points
+    else:
+        for name, rows in members.items():
+            chosen.append(random.choice(rows, wanted[name], replace=False))
     index = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
     simulated = bool(representations.attrs.get("simulated", 0))
     return Selection(index, classes, cluster, place, method, embedded_by, seed, simulated)
@@ -161,37 +205,58 @@ def stability(
     return np.array([[metrics.adjusted_rand_score(a, b) for b in found] for a in found])
 
 
-def _eligible(
-    representations: xr.DataArray,
-    method: str,
-    reliability: npt.ArrayLike | None,
-    threshold: float,
-) -> npt.NDArray[np.bool_]:
-    n = representations.sizes["neuron"]
-    if method != "reliable":
-        return np.ones(n, dtype=bool)
+def _reliability(reliability: npt.ArrayLike | None, n: int, method: str) -> npt.NDArray[np.float64]:
+    """Return the neurons' reliability; zeros for methods that need none."""
+    if method not in ("reliable", "matched"):
+        return np.zeros(n)
     if reliability is None:
-        raise ValueError("reliability must be given with method='reliable'")
+        raise ValueError(f"reliability must be given with method={method!r}")
     values = np.asarray(reliability, dtype=np.float64)
     if values.shape != (n,):
         raise ValueError(f"reliability must have shape ({n},), got {values.shape}")
-    return np.asarray(values >= threshold)
+    return values
 
 
 def _matched(
-    areas: npt.NDArray[Any],
-    members: npt.NDArray[np.int64],
-    count: int,
+    groups: npt.NDArray[Any],
+    reliability: npt.NDArray[np.float64],
+    members: dict[str, npt.NDArray[np.int64]],
+    wanted: dict[str, int],
     random: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Return at most `count` neurons, equally many of each area."""
-    names, counts = np.unique(areas[members], return_counts=True)
-    each = min(int(counts.min()), count // len(names))
-    if not each:
-        raise ValueError(f"matched: {count} neurons cannot be shared by {len(names)} areas")
-    return np.concatenate(
-        [random.choice(members[areas[members] == name], each, replace=False) for name in names]
-    )
+) -> list[npt.NDArray[np.int64]]:
+    """Return equally many neurons of each group, with equal histograms of reliability."""
+    step = np.floor(np.nan_to_num(reliability) / _STEP).astype(np.int64)
+    steps = np.unique(step)
+    pools = [
+        (name, [here[step[here] == s] for s in steps])
+        for name, rows in members.items()
+        for group in np.unique(groups[rows])
+        for here in [rows[groups[rows] == group]]
+    ]
+    if not pools:
+        return []
+    # What every group has of each step.
+    shared = np.min([[len(rows) for rows in found] for _, found in pools], axis=0)
+    chosen = []
+    for name, found in pools:
+        n_groups = sum(other == name for other, _ in pools)
+        quota = _share_out(min(wanted[name] // n_groups, int(shared.sum())), shared)
+        if not quota.sum():
+            raise ValueError(
+                f"matched: {wanted[name]} {name} neurons cannot be shared by {n_groups} groups, "
+                f"each of which has {shared.sum()} of a reliability that all have"
+            )
+        chosen += [random.choice(r, q, replace=False) for r, q in zip(found, quota, strict=True)]
+    return chosen
+
+
+def _share_out(total: int, room: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return whole numbers that add up to `total`, in proportion to `room` and none above it."""
+    exact = total * room / max(int(room.sum()), 1)
+    quota = np.floor(exact).astype(np.int64)
+    largest = np.argsort(quota - exact, kind="stable")[: total - int(quota.sum())]
+    quota[largest] += 1
+    return quota
 
 
 def _embed(

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from neurn._optional import import_optional
 from neurn.mouse import calcium, planted
+from neurn.mouse.events import FOLDER
 from neurn.mouse.groups import AREAS, cell_class
 from neurn.mouse.representations import shrink
-from neurn.mouse.write import Subject, write_catalogue, write_session
+from neurn.mouse.write import Subject, write_catalogue, write_events, write_session
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,9 +39,11 @@ class Simulation:
     paths : tuple of Path
         The NWB 1.0 files, for `neurn.mouse.open_nwb`.
     truth : Dataset
-        ``kind`` (neuron), ``field`` (neuron, y, x), ``signal`` (neuron, stimulus) in percent dF/F,
-        ``reliability`` (neuron) of the mean over all trials and ``ceiling`` (neuron), its square
-        root: the largest correlation that a perfect model can have with the measured mean.
+        ``kind`` (neuron), ``field`` (neuron, y, x), ``signal`` (neuron, stimulus) in percent dF/F
+        at the mean running speed, ``running`` (neuron), by which share of itself a response is
+        larger one standard deviation of speed above it, ``reliability`` (neuron) of the mean over
+        all trials and ``ceiling`` (neuron), its square root: the largest correlation that a
+        perfect model can have with the measured mean.
     """
 
     manifest: Path
@@ -57,15 +60,19 @@ def simulate(
     repetitions: int = 50,
     images: npt.ArrayLike | None = None,
     noise: float = 1.0,
+    running: float = 1.0,
     seed: int = 0,
     progress: Callable[[int, int], object] | None = None,
 ) -> Simulation:
     """Write simulated Visual Coding sessions: a session for each area and driver.
 
-    Neurons have Gabor, complex, centre-surround or no receptive fields, GCaMP6f dynamics, and
-    trial noise that gives each area about the reliability of its real neurons. Images follow each
-    other without a gap, every 7 or 8 frames, as in the real sessions. All files, and every array
-    and picture made of them, say that they are simulated.
+    Neurons have Gabor, complex, centre-surround or no receptive fields, GCaMP6f dynamics, a gain
+    that changes with running speed, and trial noise that gives the neurons of each area the
+    distribution of reliability that was measured there (over all trials, however many). Images
+    follow each other without a gap, every 7 or 8 frames, as in the real sessions. The events that
+    dF/F is made of go to the cache's events files, without their negative part: the mean response
+    without noise is not always positive. All files, and every array and picture made of them, say
+    that they are simulated.
 
     Parameters
     ----------
@@ -81,6 +88,8 @@ def simulate(
         ones, 92 x 118, by default.
     noise : float
         Factor of all noise; 0 for none.
+    running : float
+        Factor of how much running changes responses; 0 for not at all.
     seed : int
         Same seed, same files.
     progress : callable, optional
@@ -102,11 +111,13 @@ def simulate(
     >>> made = mouse.simulate("simulated", areas=["VISp"], neurons=50)  # doctest: +SKIP
     >>> recording = mouse.open_nwb(made.paths[0])  # doctest: +SKIP
     """
-    _check(areas, cre_lines, neurons, repetitions, noise)
+    _check(areas, cre_lines, neurons, repetitions, {"noise": noise, "running": running})
     pictures = _images(images, seed)
     seen = shrink(pictures, (planted.FIELD, planted.FIELD))
     target = Path(folder)
-    (target / "ophys_experiment_data").mkdir(parents=True, exist_ok=True)
+    events = target / FOLDER
+    for made in (target / "ophys_experiment_data", events):
+        made.mkdir(parents=True, exist_ok=True)
     subjects = [
         Subject(_FIRST_EXPERIMENT + i, _FIRST_CONTAINER + i, area, line, _DEPTH.get(line, 175))
         for i, (area, line) in enumerate((a, c) for a in areas for c in cre_lines)
@@ -115,15 +126,16 @@ def simulate(
     for i, subject in enumerate(subjects):
         random = np.random.default_rng([seed, i])
         population = planted.plant(
-            seen, subject.area, cell_class(subject.cre_line), neurons, repetitions, random
+            seen, subject.area, subject.cre_line, neurons, repetitions, random
         )
-        session = calcium.record(population, repetitions, noise, random)
+        session = calcium.record(population, repetitions, noise, running, random)
         ids = np.arange(neurons, dtype=np.int64) + _FIRST_CELL + i * neurons
         cells[subject.container] = ids
         path = target / "ophys_experiment_data" / f"{subject.experiment}.nwb"
         write_session(path, subject, session, pictures, ids)
+        write_events(events / f"{subject.experiment}_events.npz", session)
         paths.append(path)
-        truths.append(_truth(subject, population, session.reliability, ids))
+        truths.append(_truth(subject, population, session, ids))
         if progress is not None:
             progress(i + 1, len(subjects))
     manifest = write_catalogue(target, subjects, cells)
@@ -137,7 +149,7 @@ def _check(
     cre_lines: Sequence[str],
     neurons: int,
     repetitions: int,
-    noise: float,
+    factors: dict[str, float],
 ) -> None:
     for name, values in (("areas", areas), ("cre_lines", cre_lines)):
         if isinstance(values, str) or not len(values):
@@ -148,8 +160,9 @@ def _check(
     for name, number, least in (("neurons", neurons, 1), ("repetitions", repetitions, 2)):
         if number < least:
             raise ValueError(f"{name} must be at least {least}, got {number}")
-    if not noise >= 0:
-        raise ValueError(f"noise must be at least 0, got {noise}")
+    for name, factor in factors.items():
+        if not 0 <= factor < np.inf:
+            raise ValueError(f"{name} must be at least 0, got {factor}")
 
 
 def _images(images: npt.ArrayLike | None, seed: int) -> npt.NDArray[Any]:
@@ -166,7 +179,7 @@ def _images(images: npt.ArrayLike | None, seed: int) -> npt.NDArray[Any]:
 def _truth(
     subject: Subject,
     population: planted.Neurons,
-    reliability: npt.NDArray[np.float64],
+    session: calcium.Session,
     ids: npt.NDArray[np.int64],
 ) -> xr.Dataset:
     xarray = import_optional("xarray", "mouse")
@@ -177,8 +190,9 @@ def _truth(
             "kind": ("neuron", population.kind),
             "field": (("neuron", "y", "x"), population.field),
             "signal": (("neuron", "stimulus"), population.signal, {"units": "percent dF/F"}),
-            "reliability": ("neuron", reliability),
-            "ceiling": ("neuron", np.sqrt(reliability)),
+            "running": ("neuron", session.gain, {"units": "1"}),
+            "reliability": ("neuron", session.reliability, {"units": "1"}),
+            "ceiling": ("neuron", np.sqrt(session.reliability), {"units": "1"}),
         },
         coords={
             "neuron": ids,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-SIGNALS = ("dff", "corrected", "demixed", "neuropil", "raw")
+SIGNALS = ("dff", "events", "corrected", "demixed", "neuropil", "raw")
 
 
 @dataclass(frozen=True)

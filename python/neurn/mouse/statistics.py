@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from neurn.mouse.recording import Recording
 from neurn.mouse.sweeps import BLANK, responses
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 WINDOWS = ("onset", "whole")
@@ -87,8 +89,9 @@ def statistics(
     -------
     Dataset of float64, dims (neuron,)
         ``preferred`` (int64, the image with the largest mean response), ``mean_response`` to it,
-        ``peak`` and ``time_to_peak`` of its mean sweep, ``reliability``, ``p_value``,
-        ``lifetime_sparseness``, ``image_selectivity``, ``oracle``.
+        ``peak`` and ``time_to_peak`` of its mean sweep, ``reliability``, ``ceiling`` with
+        ``ceiling_low`` and ``ceiling_high`` (95 percent), ``p_value``, ``lifetime_sparseness``,
+        ``image_selectivity``, ``oracle``.
     """
     found = _responses(recording, settings)
     trials = found["trials"]
@@ -97,12 +100,16 @@ def statistics(
     best = np.where(np.isnan(mean), -np.inf, mean).argmax(axis=1)
     each = np.arange(len(best))
     at_best = peaks(found)
+    most = ceiling(trials)
     columns = {
         "preferred": shown["stimulus"].values[best],
         "mean_response": mean[each, best],
         "peak": at_best["peak"].values[each, best],
         "time_to_peak": at_best["time_to_peak"].values[each, best],
         "reliability": reliability(trials, splits=splits, seed=seed).values,
+        "ceiling": most["ceiling"].values,
+        "ceiling_low": most["low"].values,
+        "ceiling_high": most["high"].values,
         "p_value": p_value(trials).values,
         "lifetime_sparseness": lifetime_sparseness(trials).values,
         "image_selectivity": image_selectivity(trials).values,
@@ -166,6 +173,90 @@ def reliability(trials: xr.DataArray, *, splits: int = 100, seed: int = 0) -> xr
     return _per_neuron(data, result, "reliability")
 
 
+def ceiling(trials: xr.DataArray, *, confidence: float = 0.95) -> xr.Dataset:
+    """Return the noise ceiling: the largest correlation a model can have with the mean response.
+
+    The square root of the mean response's reliability, which here comes from an analysis of
+    variance over images, 1 - within / between mean squares: in expectation what random halves
+    give, with an interval that is exact for normal noise of equal variance (Shrout and Fleiss
+    1979, Psychol. Bull. 86, 420-428, ICC(1, k)).
+
+    Parameters
+    ----------
+    trials : DataArray, dims (neuron, stimulus, trial)
+        NaN where a trial is missing; a blank (stimulus -1) is left out.
+    confidence : float
+        Of the interval.
+
+    Returns
+    -------
+    Dataset of float64, dims (neuron,)
+        ``ceiling``, ``low``, ``high``; 0 where a reliability is negative. NaN for a neuron that
+        never varies.
+
+    Raises
+    ------
+    ValueError
+        If `confidence` is not between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    data = _without_blank(trials)
+    f, between, within = _f_ratio(data)
+    quantile = import_optional("scipy.stats", "mouse").f(between, within).ppf
+    tail = (1 - confidence) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = {
+            "ceiling": 1 - 1 / f,
+            "low": 1 - quantile(1 - tail) / f,
+            "high": 1 - quantile(tail) / f,
+        }
+    result: xr.Dataset = import_optional("xarray", "mouse").Dataset(
+        {
+            name: _per_neuron(data, np.sqrt(np.maximum(values, 0)), name)
+            for name, values in squared.items()
+        }
+    )
+    result.attrs = {**data.attrs, "units": "1", "confidence": confidence}
+    return result
+
+
+def counts(neurons: xr.Dataset | xr.DataArray, by: Sequence[str] = ("area",)) -> pd.DataFrame:
+    """Return how many neurons there are of each kind.
+
+    Parameters
+    ----------
+    neurons : Dataset or DataArray, with dim ``neuron``
+        Statistics, responses or representations.
+    by : sequence of str
+        Coordinates, for example ``("area", "genotype_group")``.
+
+    Returns
+    -------
+    DataFrame
+        The columns `by`, then ``neurons`` and ``simulated``; a line for each combination that
+        occurs, in lexical order.
+
+    Raises
+    ------
+    ValueError
+        If `by` names something else than coordinates of the neurons.
+    """
+    if isinstance(by, str):
+        raise ValueError(f"by must be a list, got the text {by!r}")
+    for name in by:
+        if name not in neurons.coords or neurons[name].dims != ("neuron",):
+            raise ValueError(f"by must name coordinates of the neurons, got {name!r}")
+    pandas = import_optional("pandas", "mouse")
+    frame: pd.DataFrame = (
+        pandas.DataFrame({name: neurons[name].values for name in by})
+        .groupby(list(by), as_index=False)
+        .size()
+        .rename(columns={"size": "neurons"})
+    )
+    return frame.assign(simulated=bool(neurons.attrs.get("simulated", 0)))
+
+
 def oracle(trials: xr.DataArray) -> xr.DataArray:
     """Return the correlation of each trial with the mean of the image's other trials.
 
@@ -204,6 +295,13 @@ def p_value(trials: xr.DataArray) -> xr.DataArray:
     DataArray of float64, dims (neuron,)
     """
     data = trials.transpose("neuron", "stimulus", "trial")
+    f, between, within = _f_ratio(data)
+    special = import_optional("scipy.special", "mouse")
+    return _per_neuron(data, special.fdtrc(between, within, f), "p_value")
+
+
+def _f_ratio(data: xr.DataArray) -> tuple[Floats, npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return F of a one-way analysis of variance over stimuli and its degrees of freedom."""
     values, there, _ = _filled(data.values)
     count = there.sum(axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -213,9 +311,8 @@ def p_value(trials: xr.DataArray) -> xr.DataArray:
         between = np.nansum(count * (mean - grand[:, None]) ** 2, axis=1)
         within = np.where(there, (values - mean[..., None]) ** 2, 0).sum(axis=(1, 2))
         groups = (count > 0).sum(axis=1)
-        f = (between / (groups - 1)) / (within / (total - groups))
-    special = import_optional("scipy.special", "mouse")
-    return _per_neuron(data, special.fdtrc(groups - 1, total - groups, f), "p_value")
+        f: Floats = (between / (groups - 1)) / (within / (total - groups))
+    return f, groups - 1, total - groups
 
 
 def lifetime_sparseness(trials: xr.DataArray) -> xr.DataArray:

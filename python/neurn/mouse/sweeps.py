@@ -35,29 +35,32 @@ class SweepSettings:
     stimulus : str
     signal : str
         Of `Recording.traces`.
-    baseline : {"trial", "none"}
-        ``"trial"``: percent of the mean before onset, 100 (F / mean F - 1). ``"none"``: the signal
-        as it is; dF/F is then 100 times the file's fraction, so percent as well.
+    baseline : {"trial", "none"}, optional
+        ``"trial"``: percent of the mean before onset, 100 (F / mean F - 1), the default of
+        fluorescence. ``"none"``: the signal as it is, the default, and the only choice, of dF/F
+        and events; these are then 100 times the file's fraction, so percent as well.
     before, after : int
         Imaging frames before onset, and from onset on.
     """
 
     stimulus: str = "natural_scenes"
     signal: str = "corrected"
-    baseline: str = "trial"
+    baseline: str | None = None
     before: int = BEFORE
     after: int = AFTER
 
     def __post_init__(self) -> None:
         """Check the values."""
+        if self.baseline is None:
+            object.__setattr__(self, "baseline", "none" if self._divided else "trial")
         if self.baseline not in BASELINES:
             raise ValueError(
                 f"baseline must be one of {', '.join(BASELINES)}, got {self.baseline!r}"
             )
-        if self.baseline == "trial" and self.signal == "dff":
+        if self.baseline == "trial" and self._divided:
             raise ValueError(
-                "baseline='trial' divides by fluorescence, and signal='dff' has been divided "
-                "already; give baseline='none'"
+                f"baseline='trial' divides by fluorescence, and signal={self.signal!r} has been "
+                "divided already; give baseline='none'"
             )
         if self.before < 1 or self.after < 1:
             raise ValueError(
@@ -65,9 +68,15 @@ class SweepSettings:
             )
 
     @property
+    def _divided(self) -> bool:
+        return self.signal in ("dff", "events")
+
+    @property
     def units(self) -> str:
         """Units of the sweeps."""
-        return "percent dF/F" if self.baseline == "trial" or self.signal == "dff" else "a.u."
+        if self.signal == "events":
+            return "percent dF/F, events"
+        return "percent dF/F" if self.baseline == "trial" or self._divided else "a.u."
 
     def times(self, recording: Recording) -> Floats:
         """Return times of a sweep's samples in seconds from onset."""
@@ -219,7 +228,7 @@ def _cut(
         cut /= before
         cut -= 1
         cut *= 100
-    elif settings.signal == "dff":
+    elif settings.signal in ("dff", "events"):
         cut *= 100
     # A sweep that is cut off has no baseline or no end: it counts as missing.
     cut[:, outside.any(axis=1)] = np.nan

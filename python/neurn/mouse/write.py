@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurn._files import replacing, write_atomic
+from neurn._files import open_atomic, replacing, write_atomic
 from neurn._optional import import_optional
 from neurn.mouse.calcium import SPONTANEOUS, Session
 from neurn.mouse.groups import GENOTYPES
@@ -100,6 +100,18 @@ def write_session(
             file.attrs["simulated"] = True
             for name, values in datasets.items():
                 file[name] = values
+
+
+def write_events(path: Path, session: Session) -> None:
+    """Write a session's events as the cache has them, ``ev`` (neurons, samples) in an npz file.
+
+    Parameters
+    ----------
+    path : Path
+    session : Session
+    """
+    with open_atomic(path) as file:
+        np.savez_compressed(file, ev=session.events, simulated=True)
 
 
 def _about(subject: Subject) -> dict[str, Any]:
