@@ -60,6 +60,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Compare neurons with the features of models, with and without a front end, beside noise "
         "ceilings, shuffles and baselines. A call that was stopped goes on where it was.",
     ),
+    "generalize": (
+        "neurn.generalize.command",
+        "does NeuRN help a model on domains it has not seen?",
+        "Train a model on a source domain behind several front ends, test it on target domains, "
+        "and write tables, pictures and a page. What is in the output directory already is not "
+        "computed again.",
+    ),
     "bench": (
         "neurn.bench",
         "measure the kernels on this machine",
@@ -97,6 +104,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "compare": (
         "neurn compare --recordings a.nwb --models ResNet50 --metrics rmse rsa --out results",
+    ),
+    "generalize": (
+        "neurn generalize --source digits --targets noise contrast=0.1 --out results",
     ),
     "study init": ("neurn study init", "neurn study init mine.toml"),
     "study run": (
@@ -172,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         child.set_defaults(call=partial(_run, command))
     _add_completion(commands)
     for path, leaf in leaves(parser):
-        add_examples(leaf, EXAMPLES[path])
+        add_examples(leaf, EXAMPLES.get(path, ()))
     return parser
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.generalize.statistics import Interval, t_interval
 from neurn.generalize.training import Fit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from neurn.generalize.summary import SummaryRow
 
 NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
@@ -315,6 +318,86 @@ class Results:
             rows, orient="index", columns=list(self.domains)
         )
         return frame
+
+    # What follows is built on results, in modules above this one.
+
+    def summary(self, contrasts: Sequence[tuple[str, str]] | None = None) -> list[SummaryRow]:
+        """Return accuracies and paired differences (`neurn.generalize.summary.summarize`)."""
+        from neurn.generalize.summary import summarize
+
+        return summarize(self, contrasts)
+
+    def to_text(self) -> str:
+        """Return tables and findings for a terminal."""
+        from neurn.generalize import report
+
+        return report.text(self)
+
+    def to_markdown(self) -> str:
+        """Return tables and findings as Markdown."""
+        from neurn.generalize import report
+
+        return report.markdown(self)
+
+    def to_latex(self) -> str:
+        """Return tables as LaTeX, for the package booktabs."""
+        from neurn.generalize import report
+
+        return report.latex(self)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write one line per run as CSV, which `read_csv` reads."""
+        from neurn.generalize.tables import runs_csv
+
+        write_atomic(Path(path), runs_csv(self))
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write one line per run as Parquet; needs pyarrow."""
+        from neurn.generalize import report
+
+        report.to_parquet(self, path)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write one page with tables and pictures that needs no other file."""
+        from neurn.generalize import report
+
+        write_atomic(Path(path), report.page(self))
+
+    def save(self, directory: str | Path) -> list[Path]:
+        """Write all tables, pictures and the page (`neurn.generalize.report.save`)."""
+        from neurn.generalize import report
+
+        return report.save(self, directory)
+
+    def plot(self, kind: str = "differences", domain: str = "") -> Any:
+        """Draw the results of one model and source.
+
+        Parameters
+        ----------
+        kind : {"differences", "curves", "confusion"}
+        domain : str
+            Of a confusion matrix.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If the kind is another.
+        """
+        from neurn.generalize import figures
+
+        if kind == "curves":
+            return figures.draw_curves(self)
+        if kind == "confusion":
+            return figures.draw_confusion(self, domain)
+        if kind != "differences":
+            raise ValueError(f"kind must be 'differences', 'curves' or 'confusion', got {kind!r}")
+        return figures.draw_differences(
+            self.summary(), {name: self.title(name) for name in self.domains}
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return one line per run: what it was, accuracy, oracle, calibration error, images."""
