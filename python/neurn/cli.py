@@ -105,9 +105,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "compare": (
         "neurn compare --recordings a.nwb --models ResNet50 --metrics rmse rsa --out results",
     ),
-    "generalize": (
-        "neurn generalize --source digits --targets noise contrast=0.1 --out results",
-    ),
+    "generalize": ("neurn generalize --source digits --targets noise contrast=0.1 --out results",),
     "study init": ("neurn study init", "neurn study init mine.toml"),
     "study run": (
         "neurn study run study.toml --out results --dry-run",

@@ -8,7 +8,7 @@ import pytest
 
 from neurn import generalize, study
 from neurn.study.graph import Work
-from neurn.study.report.generalization import draw_differences, draw_examples, examples
+from neurn.study.report.generalization import examples
 from neurn.study.stages.generalization import GENERALIZATION, read_results, run
 from neurn.study.store import Store
 
@@ -120,19 +120,6 @@ def test_examples_are_the_layers_own_maps():
     assert shown[0].images.shape == (10, 3, 32, 32)
     np.testing.assert_array_equal(255 - shown[0].images, shown[1].images)
     np.testing.assert_allclose(shown[0].maps, shown[1].maps, atol=1e-6)
-    figure = draw_examples(shown, columns=2)
-    assert [axes.get_title("left") for axes in figure.axes][1] == "Inverted"
-
-
-def test_differences_are_drawn_where_they_are(expected):
-    figure = draw_differences(expected, ["neurn"], "none")
-    axes = figure.axes[0]
-    names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == [expected.title(d) for d in ("digits", "invert", "noise")]
-    means = {float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1}
-    for domain in ("digits", "invert", "noise"):
-        mean = 100 * expected.difference("neurn", "none", domain).mean
-        assert any(abs(mean - x) < 1e-9 for x in means)
 
 
 def test_settings_of_training_are_all_used():

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from neurn._files import write_atomic
+from neurn._files import OutputError, prepare_directory, write_atomic
 from neurn.study.read import StudyError
 
 RECORD = "item.json"
@@ -48,17 +48,11 @@ class Store:
         StudyError
             If it is a file, or cannot be made or written to.
         """
-        path = self.folder
-        if path.exists() and not path.is_dir():
-            raise StudyError(f"{str(path)!r} is a file; give a directory, new or existing")
-        probe = path / f".neurn-{os.getpid()}.probe"
         try:
-            (path / _CACHE).mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise StudyError(f"cannot write to {str(path)!r} ({reason}); give another") from error
+            prepare_directory(self.folder)
+            (self.folder / _CACHE).mkdir(exist_ok=True)
+        except OutputError as error:
+            raise StudyError(str(error)) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
