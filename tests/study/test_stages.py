@@ -129,6 +129,16 @@ def test_comparison_is_that_of_compare(small):
     np.testing.assert_allclose(ours["score"], expected["score"], rtol=1e-9)
 
 
+def test_names_of_unequal_length_survive_files(tmp_path):
+    for name in ("VISp", "VISpm"):
+        array = xarray.DataArray(np.ones(2), dims="neuron", coords={"area": ("neuron", [name] * 2)})
+        tables.write(array, tmp_path / f"{name}.nc")
+    joined = tables.join([xarray.load_dataarray(tmp_path / f"{n}.nc") for n in ("VISp", "VISpm")])
+    tables.write(joined, tmp_path / "joined.nc")
+    found = xarray.load_dataarray(tmp_path / "joined.nc")
+    assert found["area"].values.tolist() == ["VISp", "VISp", "VISpm", "VISpm"]
+
+
 def test_records_say_how_a_result_came_about(small):
     (folder,) = folders(small, "selection")
     record = json.loads((folder / "item.json").read_text())

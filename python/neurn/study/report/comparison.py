@@ -232,7 +232,11 @@ def _distributions(
                 plots.densities(
                     neurons,
                     sets,
-                    table[table["features"].isin(list(sets)) & (table["unit_layer"] == first)],
+                    table[
+                        table["features"].isin(list(sets))
+                        & (table["unit_layer"] == first)
+                        & (table["model"] == table["model"].iloc[0])
+                    ],
                     by="area",
                 ),
             )

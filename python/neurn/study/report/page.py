@@ -40,7 +40,7 @@ table { border-collapse: collapse; margin: 0 0 .6rem; font-size: .9rem;
 caption { text-align: left; padding-bottom: .4rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem .3rem 0; text-align: right;
   vertical-align: top; white-space: nowrap; }
-th:first-child, td.text { text-align: left; }
+th:first-child, .text { text-align: left; }
 tbody th { font-weight: normal; }
 pre { overflow-x: auto; font-size: .8rem; background: #f6f6f6; padding: .6rem; }
 code { font-size: .88em; overflow-wrap: anywhere; }
@@ -158,10 +158,14 @@ def _figure(part: Figure, picture: tuple[bytes, tuple[int, int]], formats: Seque
     # Tables, scatters and drawings that are wide are scrolled on a phone rather than made tiny.
     wide = " wide" if size[0] > 560 else ""
     small = " small" if size[0] < 460 else ""
+    # A click shows it as large as it is.
+    large = next((file for file in files if file.endswith((".svg", ".png", ".pdf"))), "")
+    before, after = (f'<a href="{large}">', "</a>") if large else ("", "")
     return (
         f'<div class="part{small}">\n<h3 id="{part.name}">{escape(part.title)}</h3>\n<figure>\n'
         f'<div class="scroll{wide}" tabindex="0" role="group" aria-label="{escape(part.title)}">'
-        f'<img src="{uri}" width="{size[0]}" height="{size[1]}" alt="{escape(part.alt)}"></div>\n'
+        f'{before}<img src="{uri}" width="{size[0]}" height="{size[1]}" '
+        f'alt="{escape(part.alt)}">{after}</div>\n'
         f"<figcaption>{_typeset(part.caption)} {_files(files)}</figcaption>\n</figure>\n</div>"
     )
 
@@ -170,7 +174,9 @@ def _table(part: Table) -> str:
     frame = part.frame if part.columns is None else part.frame[list(part.columns)]
     more = len(frame) - part.lines
     note = f" The first {part.lines} of {len(frame)} lines." if more > 0 else ""
-    head = "".join(f'<th scope="col">{escape(_words(name))}</th>' for name in frame.columns)
+    head = "".join(
+        f'<th scope="col"{_kind(frame[name])}>{escape(_words(name))}</th>' for name in frame.columns
+    )
     rows = "\n".join(
         "<tr>" + "".join(_cell(value, place == 0) for place, value in enumerate(line)) + "</tr>"
         for line in frame.head(part.lines).itertuples(index=False)
@@ -182,6 +188,11 @@ def _table(part: Table) -> str:
         f"{note} {_files([f'tables/{part.name}.csv'])}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n</div>"
     )
+
+
+def _kind(column: Any) -> str:
+    numbers = all(isinstance(value, Real) and not isinstance(value, bool) for value in column)
+    return "" if numbers else ' class="text"'
 
 
 def _files(files: Sequence[str]) -> str:
