@@ -21,6 +21,8 @@ EXTRAS = {
     "study": "neurn study and neurn demo: recordings to report in one command",
     "mouse": "recordings of the mouse visual cortex",
     "arch": "clusters and pictures of architectures",
+    "generalize": "training and testing on unseen domains",
+    "nas": "populations of searched architectures",
     "zoo": "real models behind the names of the zoo",
     "keras": "Keras models as sequences",
     "onnx": "ONNX files as sequences",

@@ -280,9 +280,10 @@ def resolve(front_ends: Iterable[str] | Mapping[str, FrontEnd]) -> dict[str, Fro
 
 
 def _options(text: str, rest: str, factory: Callable[..., nn.Module]) -> dict[str, Any]:
-    known = list(inspect.signature(factory).parameters)
-    # Identity takes any arguments and uses none.
-    known = [] if factory is nn.Identity else known
+    # Identity takes any arguments and uses none; Module's own signature is as wide.
+    wide = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(factory).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind not in wide]
     options: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
         name, equals, value = part.partition("=")

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from neurn.generalize import EvaluationSet
+from neurn.generalize import EvaluationSet, curve, shift, shifts
+from neurn.generalize.datasets import random_generator
 from neurn.generalize.shifts import (
     add_noise,
     blend,
@@ -118,11 +119,11 @@ def test_texture_mixes_by_weight(test_set):
 
 
 def test_standard_shifts_keep_shape_type_and_labels(photos, test_set):
-    shifts = standard_shifts(photos)
-    assert len({shift.name for shift in shifts}) == len(shifts) == 6
-    for shift in shifts:
-        target = shift.render(test_set, seed=0)
-        assert target.name == shift.name
+    standard = standard_shifts(photos)
+    assert len({each.name for each in standard}) == len(standard) == 6
+    for each in standard:
+        target = each.render(test_set, seed=0)
+        assert target.name == each.name
         assert target.images.shape == test_set.images.shape
         assert target.images.dtype == np.uint8
         assert target.accuracy(np.arange(20) % 10) == 1.0
@@ -130,28 +131,136 @@ def test_standard_shifts_keep_shape_type_and_labels(photos, test_set):
 
 
 def test_rendering_is_fixed_by_the_seed(photos, test_set):
-    for shift in standard_shifts(photos):
-        first, again, other = (shift.render(test_set, seed).images for seed in (0, 0, 1))
+    for each in standard_shifts(photos):
+        first, again, other = (each.render(test_set, seed).images for seed in (0, 0, 1))
         assert (first == again).all()
-        assert (first == other).all() == (shift.name not in RANDOM)
+        assert (first == other).all() == (each.name not in RANDOM)
 
 
 def test_rendering_leaves_the_test_images_alone(photos, test_set):
     before = test_set.images.copy()
-    for shift in standard_shifts(photos):
-        shift.render(test_set, 0)
+    for each in standard_shifts(photos):
+        each.render(test_set, 0)
     assert (test_set.images == before).all()
 
 
 def test_recipes_state_what_is_done(photos, test_set):
-    shifts = {shift.name: shift for shift in standard_shifts(photos)}
-    rendered = {name: s.render(test_set, 0).images.astype(float) for name, s in shifts.items()}
-    assert "0.2" in shifts["low_contrast"].recipe
+    known = {each.name: each for each in standard_shifts(photos)}
+    rendered = {name: s.render(test_set, 0).images.astype(float) for name, s in known.items()}
+    assert "0.2" in known["low_contrast"].recipe
     slope = np.polyfit(test_set.images.ravel(), rendered["low_contrast"].ravel(), 1)[0]
     assert slope == pytest.approx(0.2, abs=0.005)
-    assert "75 %" in shifts["textured"].recipe
+    assert "75 %" in known["textured"].recipe
     slope = np.polyfit(test_set.images.ravel(), rendered["textured"].ravel(), 1)[0]
     assert slope == pytest.approx(0.75, abs=0.02)
-    assert "contrast 0.1" in shifts["low_contrast_noisy"].recipe
+    assert "contrast 0.1" in known["low_contrast_noisy"].recipe
     noise = rendered["low_contrast_noisy"] - scale_contrast(test_set.images, 0.1)
     assert noise.std() / 255 == pytest.approx(0.02, rel=0.05)
+
+
+def picture(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (3, 3, 17, 16), dtype=np.uint8)
+
+
+def test_blur_agrees_with_scipy():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    x = picture()
+    expected = ndimage.gaussian_filter(x.astype(float), (0, 0, 1.3, 1.3), mode="reflect")
+    radius = 4 * 1.3
+    assert np.ceil(radius) == 6
+    expected = ndimage.gaussian_filter(
+        x.astype(float), (0, 0, 1.3, 1.3), mode="reflect", radius=(0, 0, 6, 6)
+    )
+    assert np.abs(shifts.blur(x, 1.3) - expected).max() <= 0.5 + 1e-9
+    assert (shifts.blur(x, 0) == x).all()
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (-90, -1)])
+def test_rotation_by_right_angles_moves_pixels(degrees, turns):
+    x = picture()[:, :, :16]
+    assert (shifts.rotate(x, degrees) == np.rot90(x, turns, axes=(2, 3))).all()
+    assert (shifts.rotate(x, 0) == x).all()
+
+
+def test_rescaling_by_two_shows_every_other_place():
+    x = picture()[:, :, :15, :15]
+    small = shifts.rescale(x, 0.5)
+    # about the centre, pixel 7: place 7 + k shows pixel 7 + 2 k
+    assert (small[:, :, 4:11, 4:11] == x[:, :, 1:15:2, 1:15:2]).all()
+    assert (small[:, :, 0] == small[:, :, 3]).all()
+    assert (shifts.rescale(x, 1) == x).all()
+
+
+def test_brightness_clips():
+    x = picture()
+    expected = np.clip(np.rint(x + 0.3 * 255), 0, 255)
+    assert (shifts.add_brightness(x, 0.3) == expected).all()
+
+
+def test_jpeg_is_pillows_and_worse_at_low_quality():
+    pytest.importorskip("PIL")
+    smooth = shifts.blur(picture(), 3)
+    errors = [np.abs(shifts.jpeg(smooth, q).astype(int) - smooth).mean() for q in (95, 50, 10)]
+    assert errors[0] < errors[1] < errors[2]
+
+
+def test_every_family_is_undone_at_its_neutral_value(test_set, monkeypatch):
+    flat = [np.zeros((40, 40, 3), np.uint8)]
+    monkeypatch.setattr(shifts, "load_photos", lambda: flat)
+    neutral = {"contrast": 1, "scale": 1}
+    for name in set(shifts.FAMILIES) - {"jpeg"}:
+        target = shift(f"{name}={neutral.get(name, 0)}").render(test_set, 0)
+        assert (target.images == test_set.images).all(), name
+
+
+def test_severities_go_from_mild_to_strong():
+    pytest.importorskip("sklearn")
+    rows, columns = np.mgrid[-7.5:8.5, -7.5:8.5]
+    # a smooth spot off the centre: random pixels would change as much under any displacement
+    spot = 220 * np.exp(-((rows - 3) ** 2 + (columns + 2) ** 2) / 8)
+    x = np.broadcast_to(spot.astype(np.uint8), (20, 3, 16, 16)).copy()
+    for name in shifts.FAMILIES:
+        points = curve(name)
+        assert [p.family for p in points] == [name] * 5
+        change = [
+            np.abs(p.apply(x, np.random.default_rng(0)).astype(int) - x).mean() for p in points
+        ]
+        assert change == sorted(change), name
+        assert change[0] < change[-1]
+        assert name not in {p.name for p in points}
+
+
+def test_full_strength_of_blend_and_invert_is_the_shift_itself(test_set, photos, monkeypatch):
+    monkeypatch.setattr(shifts, "load_photos", lambda: photos)
+    inverted = shift("invert=1").render(test_set, 0)
+    assert (inverted.images == invert(test_set.images)).all()
+    full = shifts.blend_over(photos, 1.0)(test_set.images, np.random.default_rng(0))
+    expected = shifts.blend_into(photos)(test_set.images, np.random.default_rng(0))
+    assert (full == expected).all()
+
+
+def test_shifts_compose_from_left_to_right(test_set):
+    both = shift("contrast=0.1+noise=0.02")
+    assert both.name == "contrast=0.1+noise=0.02"
+    rendered = both.render(test_set, 5).images
+    generator = random_generator(5, both.name)
+    expected = add_noise(scale_contrast(test_set.images, 0.1), 0.02, generator)
+    assert (rendered == expected).all()
+    assert both.recipe.startswith("contrast 0.1 around mid-grey")
+    assert both.title == "Low contrast (0.1), then noisy (0.02)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fog", "unknown shift 'fog' in 'fog'; known: blend, texture"),
+        ("noise=2", "from 0 to 1"),
+        ("noise=loud", "give a number from 0 to 1"),
+        ("contrast=0.5+fog", "unknown shift 'fog'"),
+    ],
+)
+def test_wrong_shifts_are_one_sentence(text, message):
+    with pytest.raises(ValueError, match=message):
+        shift(text)
+    with pytest.raises(ValueError, match="unknown shift"):
+        curve("fog")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     none = argparse.SUPPRESS  # what is not given is left to Sweep, or to the file
     parser.add_argument("--out", metavar="DIR", default="neurn-generalize", help="output directory")
     parser.add_argument("--data", metavar="DIR", help="folder with the files of named domains")
+    parser.add_argument(
+        "--from", dest="runs", metavar="FILE", help="runs.csv: write tables and pictures of it anew"
+    )
     parser.add_argument("--config", metavar="FILE", help="TOML with sweeps, in place of the below")
     parser.add_argument(
         "--source", metavar="NAME", nargs="+", default=none, help="default: digits, embedded"
@@ -101,6 +104,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.list:
             _list(options.list)
+        elif options.runs is not None:
+            found = Results.read_csv(options.runs)
+            found = replace(found, info=report.known_info(found.domains))
+            report.save(found, options.out)
+            if not options.quiet:
+                print(f"{report.text(found)}\n\nReport: {Path(options.out) / 'report.html'}")
         else:
             _evaluate(options)
     except (ValueError, TypeError, FloatingPointError, domains.NoDataError) as error:

@@ -19,8 +19,8 @@ import neurn
 from neurn._files import prepare_directory
 from neurn.front_ends import FrontEnd
 from neurn.generalize import distributed
-from neurn.generalize.datasets import Dataset, EvaluationSet, Source, Split, sha256_of
-from neurn.generalize.domains import Domain, NoData, load, load_or_no_data
+from neurn.generalize.datasets import Dataset, EvaluationSet, Images, Source, Split, sha256_of
+from neurn.generalize.domains import KNOWN, Domain, NoData, load, load_or_no_data
 from neurn.generalize.models import Model, ModelMaker, build, fingerprint, resolve_model
 from neurn.generalize.results import DomainInfo, Results, Run, Training
 from neurn.generalize.shifts import Shift, is_shift, shift
@@ -36,6 +36,7 @@ from neurn.generalize.variants import Variant, resolve_variants
 
 Target = Shift | Domain | Dataset | EvaluationSet | NoData | str
 RUNS_FILE = "runs.jsonl"
+EXAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,12 @@ def evaluate(
         )
         runs: list[Run] = []
         trainings: list[Training] = []
+        examples: dict[str, Images] = {}
         for item, chosen_targets in plans:
             for seed in chosen:
-                _run_seed(job, item, chosen_targets, seed, runs, trainings)
+                tests = _run_seed(job, item, chosen_targets, seed, runs, trainings)
+                for test in tests:
+                    examples.setdefault(test.name, test.images[:EXAMPLES].copy())
     info = {
         **{item.name: _info(item) for item, _ in plans},
         **{target.name: _info(target) for target in found if target.name not in _names(sources)},
@@ -198,6 +202,7 @@ def evaluate(
         tuple(info),
         info,
         _record(job, sources, found, given, command),
+        examples,
     )
 
 
@@ -353,7 +358,7 @@ def _run_seed(
     seed: int,
     runs: list[Run],
     trainings: list[Training],
-) -> None:
+) -> list[EvaluationSet]:
     """Train and test every front end under one seed, or take from disk what is there."""
     split = source.split(seed)
     tests = [split.test] + [
@@ -387,6 +392,7 @@ def _run_seed(
                     job.store.add(_line(run, test, key, run_key, outcome))
             runs += fresh
         trainings.append(Training(seed, variant.name, outcome, **names))
+    return tests
 
 
 def _train(
@@ -512,7 +518,8 @@ def _info(item: Source | Shift | Domain | EvaluationSet | NoData) -> DomainInfo:
     if isinstance(item, NoData):
         return DomainInfo(item.title, no_data=item.reason)
     if isinstance(item, Source):
-        return DomainInfo(item.name, "as in training, unseen images")
+        title = KNOWN[item.name].title if item.name in KNOWN else item.name
+        return DomainInfo(title, "as in training, unseen images")
     return DomainInfo(item.title if isinstance(item, Domain) else item.name)
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from neurn._optional import import_optional
 from neurn.generalize.datasets import Images
 from neurn.generalize.results import Results
 from neurn.generalize.shifts import FAMILIES
-from neurn.generalize.summary import SummaryRow, find
+from neurn.generalize.summary import NO_DATA, SummaryRow, find
 from neurn.generalize.variants import title
+from neurn.layer import NeuRN
 
 GAP, FRAME_GREY = 1, 0.75  # pixels between images, and their grey level
 COLOUR_MAP = "inferno"
@@ -93,6 +95,26 @@ def draw_maps(examples: Sequence[Example], columns: int = 1, standalone: bool = 
     return figure
 
 
+def draw_examples(results: Results) -> Any:
+    """Draw the first test images of each domain and their NeuRN maps (`draw_maps`).
+
+    Raises
+    ------
+    ValueError
+        If images were not kept, as in results read from CSV.
+    """
+    if not results.examples:
+        raise ValueError("results hold no images")
+    shown = []
+    for name in results.domains:
+        if name in results.examples:
+            images = results.examples[name]
+            maps = NeuRN()(torch.from_numpy(images).float() / 255).numpy()
+            recipe = results.info[name].recipe if name in results.info else ""
+            shown.append(Example(name, results.title(name), recipe, images, maps))
+    return draw_maps(shown, columns=min(2, len(shown)))
+
+
 def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> Any:
     """Draw paired accuracy differences per domain, with 95 % intervals.
 
@@ -133,7 +155,7 @@ def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> A
                 interval = find(compared, domain, name, baseline)
                 if not interval.n:
                     if number == 0:
-                        axes.text(0, place, "  no data", va="center", color="0.45")
+                        axes.text(0, place, f"  {NO_DATA}", va="center", color="0.45")
                     continue
                 low, high = 100 * interval.low, 100 * interval.high
                 clear = interval.verdict != "undecided"

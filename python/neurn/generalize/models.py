@@ -150,8 +150,10 @@ MODELS: Mapping[str, Known] = MappingProxyType(
         "resnet10_small": _timm("resnet10t", small=True),
         "mobilenet_v2_small": _torchvision("mobilenet_v2", small=True, width_mult=0.5),
         "mobilenet_v3_small_32": _torchvision("mobilenet_v3_small", small=True),
-        "densenet_small": _torchvision(
-            "densenet121", small=True, growth_rate=12, block_config=(6, 6, 6), num_init_features=24
+        "densenet_small": Known(
+            "torchvision.models.densenet:DenseNet",
+            {"growth_rate": 12, "block_config": (6, 6, 6), "num_init_features": 24},
+            small=True,
         ),
         "efficientnet_b0_small": _torchvision("efficientnet_b0", small=True),
         "mnasnet_small": _torchvision("mnasnet0_5", small=True),

@@ -123,7 +123,7 @@ def read_mat(path: Path) -> Raw:
     try:
         content = scipy.loadmat(path)
         images, labels = content["X"], np.asarray(content["y"]).reshape(-1).astype(np.int64)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # scipy's errors of broken files have no common kind
         raise DataError(f"{path} cannot be read as mat with X and y: {error}") from error
     if images.ndim != 4:
         raise DataError(f"{path}: X must have shape (H, W, 3, N), got {images.shape}")
@@ -237,7 +237,7 @@ def read_picture(path: Path, size: int) -> Images:
     picture = import_optional("PIL.Image", "generalize")
     try:
         with picture.open(path) as file:
-            pixels = np.asarray(file.convert("RGB"))
+            pixels = np.array(file.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
     image: Images = resize(pixels[None], size)[0]
@@ -257,7 +257,7 @@ def _idx(path: Path, magic: int, axes: int) -> npt.NDArray[np.uint8]:
             f"{path} must be an idx file of kind {magic} with {math.prod(shape):,} bytes, "
             f"got kind {first} with {len(values):,}"
         )
-    return values.reshape(shape)
+    return values.reshape(shape).copy()
 
 
 def _sixteen(path: Path, values: npt.NDArray[np.float64], labels: Labels) -> Raw:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -13,8 +13,16 @@ from typing import Any
 from neurn._files import open_atomic, prepare_directory, write_atomic
 from neurn._optional import import_optional
 from neurn.generalize import html, tables
-from neurn.generalize.figures import draw_confusion, draw_curves, draw_differences, to_png
-from neurn.generalize.results import Results
+from neurn.generalize.domains import KNOWN
+from neurn.generalize.figures import (
+    draw_confusion,
+    draw_curves,
+    draw_differences,
+    draw_examples,
+    to_png,
+)
+from neurn.generalize.results import DomainInfo, Results
+from neurn.generalize.shifts import is_shift, shift
 from neurn.generalize.summary import (
     Contrast,
     SummaryRow,
@@ -51,6 +59,18 @@ $parts
 </body>
 </html>
 """)
+
+
+def known_info(names: Iterable[str]) -> dict[str, DomainInfo]:
+    """Say what domains are that only their names are left of, as in a CSV file."""
+    found = {}
+    for name in names:
+        if is_shift(name):
+            made = shift(name)
+            found[name] = DomainInfo(made.title, made.recipe, made.family, made.severity)
+        else:
+            found[name] = DomainInfo(KNOWN[name].title if name in KNOWN else name)
+    return found
 
 
 def text(results: Results, contrasts: Sequence[Contrast] | None = None) -> str:
@@ -224,6 +244,9 @@ def _parts(
 
 
 def _pictures(part: Results) -> Iterator[tuple[str, Any, str]]:
+    if part.examples:
+        caption = "The first test images of each domain, and their NeuRN maps."
+        yield "examples", draw_examples(part), caption
     families = [about.family for about in part.info.values() if about.family]
     if len(families) > len(set(families)):
         yield "curves", draw_curves(part), "Accuracy by severity; bands are 95 % intervals."

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from neurn._files import write_atomic
 from neurn._optional import import_optional
+from neurn.generalize.datasets import Images
 from neurn.generalize.statistics import Interval, t_interval
 from neurn.generalize.training import Fit
 
@@ -132,6 +133,8 @@ class Results:
         By domain.
     record : mapping
         Versions, device, settings, data and command; JSON can write it.
+    examples : mapping of str to ndarray of uint8, shape (up to 10, 3, H, W)
+        The first test images of each domain.
     """
 
     runs: tuple[Run, ...]
@@ -141,6 +144,7 @@ class Results:
     domains: tuple[str, ...]
     info: Mapping[str, DomainInfo] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    examples: Mapping[str, Images] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -374,7 +378,7 @@ class Results:
 
         Parameters
         ----------
-        kind : {"differences", "curves", "confusion"}
+        kind : {"differences", "curves", "confusion", "examples"}
         domain : str
             Of a confusion matrix.
 
@@ -393,8 +397,12 @@ class Results:
             return figures.draw_curves(self)
         if kind == "confusion":
             return figures.draw_confusion(self, domain)
+        if kind == "examples":
+            return figures.draw_examples(self)
         if kind != "differences":
-            raise ValueError(f"kind must be 'differences', 'curves' or 'confusion', got {kind!r}")
+            raise ValueError(
+                f"kind must be 'differences', 'curves', 'confusion' or 'examples', got {kind!r}"
+            )
         return figures.draw_differences(
             self.summary(), {name: self.title(name) for name in self.domains}
         )
@@ -409,7 +417,7 @@ class Results:
 
     @classmethod
     def join(cls, parts: Iterable[Results]) -> Results:
-        """Join the results of several evaluations; a run that comes twice counts once.
+        """Join the results of several evaluations; of a run that comes twice, the first.
 
         Raises
         ------
@@ -419,12 +427,13 @@ class Results:
         given = list(parts)
         if not given:
             raise ValueError("results to join: give at least one")
-        runs = {
-            (r.model, r.source, r.seed, r.front_end, r.domain): r for p in given for r in p.runs
-        }
-        trainings = {
-            (t.model, t.source, t.seed, t.front_end): t for p in given for t in p.trainings
-        }
+        runs: dict[Any, Run] = {}
+        trainings: dict[Any, Training] = {}
+        for part in given:
+            for r in part.runs:
+                runs.setdefault((r.model, r.source, r.seed, r.front_end, r.domain), r)
+            for t in part.trainings:
+                trainings.setdefault((t.model, t.source, t.seed, t.front_end), t)
         return cls(
             tuple(runs.values()),
             tuple(trainings.values()),
@@ -433,6 +442,7 @@ class Results:
             tuple(dict.fromkeys(name for part in given for name in part.domains)),
             {name: about for part in reversed(given) for name, about in part.info.items()},
             {"parts": [dict(part.record) for part in given if part.record]},
+            {name: images for part in reversed(given) for name, images in part.examples.items()},
         )
 
     @classmethod

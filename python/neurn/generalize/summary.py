@@ -16,6 +16,7 @@ AGAINST_NOTHING = {"higher": "helps on", "lower": "hurts on", "undecided": "unde
 AGAINST_CONTROL = {"higher": "ahead on", "lower": "behind on", "undecided": "undecided on"}
 
 Contrast = tuple[str, str]
+NO_DATA = "no data"
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def findings(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> list[Find
 def percent(interval: Interval) -> str:
     """Format an accuracy in percent: ``97.1 [96.5, 97.7]``."""
     if not interval.n:
-        return "no data"
+        return NO_DATA
     if interval.n == 1:
         return f"{100 * interval.mean:.1f} [one seed]"
     return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
@@ -194,7 +195,7 @@ def percent(interval: Interval) -> str:
 def points(interval: Interval) -> str:
     """Format a difference in percentage points: ``+1.2 [-0.3, +2.7]``."""
     if not interval.n:
-        return "no data"
+        return NO_DATA
     if interval.n == 1:
         return f"{100 * interval.mean:+.1f} [one seed]"
     return f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"

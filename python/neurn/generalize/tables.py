@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from neurn.generalize.results import COLUMNS, Results
-from neurn.generalize.summary import SummaryRow, find, p_value, percent, points
+from neurn.generalize.summary import NO_DATA, SummaryRow, find, p_value, percent, points
 from neurn.generalize.variants import title
 
 Table = list[list[str]]
@@ -107,13 +107,14 @@ def accuracy_table(
     """
     names = list(dict.fromkeys(row.front_end for row in rows if not row.baseline))
     header = ["Domain", *map(title, names)]
+    ran = _ran(rows)
     best = {(row.domain, row.front_end): row.oracle for row in rows if not row.baseline}
     if oracle:
         header += [f"{title(name)} (oracle: epoch chosen on target labels)" for name in names]
     return [header] + [
         [
             heading,
-            *(percent(find(rows, domain, name)) for name in names),
+            *(_or_not_run(percent(find(rows, domain, name)), domain, ran) for name in names),
             *((_share(best[domain, name]) for name in names) if oracle else ()),
         ]
         for domain, heading in titles.items()
@@ -140,16 +141,26 @@ def difference_table(
         header.append(f"{title(name)} - {title(baseline)}")
         header += ["p (seeds)", "p (images)"] if tests else []
     table = [header]
+    ran = _ran(rows)
     by_key = {(r.domain, r.front_end, r.baseline): r for r in rows}
     for domain, heading in titles.items():
         line = [heading]
         for pair in pairs:
             row = by_key[(domain, *pair)]
-            line.append(points(row.interval))
+            line.append(_or_not_run(points(row.interval), domain, ran))
             if tests:
                 line += [p_value(row.p_seeds_holm), p_value(row.p_images_holm)]
         table.append(line)
     return table
+
+
+def _ran(rows: Sequence[SummaryRow]) -> set[str]:
+    """Return the domains that any front end was tested on."""
+    return {row.domain for row in rows if row.interval.n}
+
+
+def _or_not_run(text: str, domain: str, ran: set[str]) -> str:
+    return "not run" if text == NO_DATA and domain in ran else text
 
 
 def align_columns(table: Sequence[Sequence[str]]) -> str:
