@@ -36,6 +36,12 @@ def test_every_command_has_examples_that_are_right(command, capsys):
         cli._parser().parse_args(words[1:])  # SystemExit where it is wrong
 
 
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "completion"])
+def test_every_command_can_print_json_and_be_quiet(command):
+    options = COMMANDS[command]._option_string_actions
+    assert {"--json", "--quiet"} <= set(options)
+
+
 def test_no_example_is_of_a_command_that_is_not_there():
     assert set(cli.EXAMPLES) == set(COMMANDS)
 

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 
 class ArgumentError(ValueError):
     """An argument is not allowed; the message names it and says why."""
+
+
+def tell(options: argparse.Namespace, text: str = "", **facts: Any) -> None:
+    """Print what there is to say: facts as a line of JSON with ``--json``, else text.
+
+    Parameters
+    ----------
+    options : Namespace
+        ``json`` and ``quiet`` of it are looked at.
+    text : str
+        Not printed where it is empty, or with ``--quiet``.
+    **facts
+        What JSON can write.
+    """
+    if options.json:
+        print(json.dumps(facts), flush=True)
+    elif text and not options.quiet:
+        print(text, flush=True)
 
 
 def add_actions(

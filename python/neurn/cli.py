@@ -165,11 +165,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILURE
 
 
+class _Compact(argparse.HelpFormatter):
+    """Puts what a command does beside its name, however long that is."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, **settings)
+        self._action_max_length = 4 + max(map(len, ("completion", *COMMANDS)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="neurn",
         description="NeuRN for images, and comparison of networks with the mouse visual cortex.",
-        epilog="neurn COMMAND --help shows examples. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+        epilog="neurn COMMAND --help shows examples. Exit codes: 0 done, 1 failed, 2 misused.",
+        formatter_class=_Compact,
     )
     parser.add_argument("--version", action="version", version=f"neurn {neurn.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -203,7 +212,7 @@ def _completion(options: argparse.Namespace) -> int:
 def _run(command: Any, options: argparse.Namespace) -> int:
     try:
         return int(command.run(options))
-    except (ArgumentError, getattr(command, "ArgumentError", ArgumentError)) as error:
+    except ArgumentError as error:
         raise UsageError(str(error)) from error
 
 
