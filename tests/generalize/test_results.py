@@ -203,6 +203,21 @@ def test_exports(results, tmp_path):
     assert found.to_latex() == tex
 
 
+def test_lines_and_tables_are_reported_on_without_training(results, tmp_path, capsys):
+    found, out, *_ = results
+    read = Results.read_jsonl(out / "runs.jsonl")
+    assert read.runs == found.runs
+    assert read.flips("neurn", "none", "other").gained.sum() >= 0
+    assert [t.fit for t in read.trainings] == [t.fit for t in found.trainings]
+    found.to_csv(tmp_path / "runs.csv")
+    for file in (out / "runs.jsonl", tmp_path / "runs.csv"):
+        assert run_command("--from", file, "--out", tmp_path / file.name[5:]) == 0
+        assert "Low contrast (0.2)" in capsys.readouterr().out
+        assert (tmp_path / file.name[5:] / "curves.png").exists()
+    assert run_command("--from", tmp_path / "absent.jsonl", "--out", tmp_path / "x") == 1
+    assert "absent.jsonl does not exist" in capsys.readouterr().err
+
+
 def test_parquet_holds_the_frame(results, tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
@@ -343,6 +358,15 @@ def test_domains_of_one_class_or_none_are_refused():
         evaluate(model, 5, [])
     with pytest.raises(TypeError, match="target must be"):
         evaluate(model, SOURCE, [5])
+
+
+def test_classes_of_other_names_are_refused():
+    here = Domain("here", "Here", bars("here"), None, ("a", "b", "c"))
+    there = Domain("there", "There", None, bars("there", 4), ("a", "c", "d"))
+    with pytest.raises(ValueError, match="'there' has classes a, c, d, the source 'here' has a, b"):
+        evaluate(model, here, [there])
+    with pytest.raises(ValueError, match="must have the same classes"):
+        leave_one_out(model, [here, there, Domain("x", "X", bars("x", 8), None)])
 
 
 def test_joining_keeps_each_run_once(results):

@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="neurn-generalize", help="output directory")
     parser.add_argument("--data", metavar="DIR", help="folder with the files of named domains")
     parser.add_argument(
-        "--from", dest="runs", metavar="FILE", help="runs.csv: write tables and pictures of it anew"
+        "--from",
+        dest="runs",
+        metavar="FILE",
+        help="runs.csv or runs.jsonl: report on it, train nothing",
     )
     parser.add_argument("--config", metavar="FILE", help="TOML with sweeps, in place of the below")
     parser.add_argument(
@@ -102,7 +105,9 @@ def run(options: argparse.Namespace) -> int:
         if options.list:
             _list(options.list)
         elif options.runs is not None:
-            found = Results.read_csv(options.runs)
+            lines = options.runs.endswith(".jsonl")
+            read = Results.read_jsonl if lines else Results.read_csv
+            found = read(options.runs)
             found = replace(found, info=report.known_info(found.domains))
             report.save(found, options.out)
             if not options.quiet:

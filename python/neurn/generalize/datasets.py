@@ -258,6 +258,8 @@ class Source:
         Test part of the domain, the same for every seed.
     groups : ndarray of int64, shape (N,), optional
         Domain of each image of pooled domains; splits then keep these in proportion too.
+    class_names : tuple of str
+        Empty where classes are numbers.
     """
 
     data: Dataset
@@ -266,6 +268,7 @@ class Source:
     n_test: int
     test: Dataset | None = None
     groups: Labels | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -308,6 +311,9 @@ class Source:
         tests = [source.test for source in sources if source.test is not None]
         if len(tests) not in (0, len(sources)):
             raise ValueError("sources to pool must all have a test part, or none may")
+        classes = {source.class_names for source in sources if source.class_names}
+        if len(classes) > 1:
+            raise ValueError(f"sources to pool must have the same classes, got {sorted(classes)}")
         return cls(
             _join(name, parts),
             sum(source.n_train for source in sources),
@@ -317,6 +323,7 @@ class Source:
             if tests
             else None,
             groups=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+            class_names=next(iter(classes), ()),
         )
 
     def split(self, seed: int) -> Split:

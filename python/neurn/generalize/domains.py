@@ -86,7 +86,8 @@ class Domain:
         drawn = 0 if test is not None else (n_test or max(1, len(data) // 5))
         kept = max(1, round(validation * (len(data) - drawn)))
         count = min(n_test or len(test), len(test)) if test is not None else drawn
-        return Source(data, len(data) - drawn - kept, kept, count, test)
+        sizes = (len(data) - drawn - kept, kept, count)
+        return Source(data, *sizes, test, class_names=self.class_names)
 
     def as_target(self, limit: int | None = None) -> EvaluationSet:
         """Return the images to test on: the test part, or all where there is none.

@@ -22,9 +22,9 @@ from neurn.generalize import distributed
 from neurn.generalize.datasets import Dataset, EvaluationSet, Images, Source, Split, sha256_of
 from neurn.generalize.domains import KNOWN, Domain, NoData, load, load_or_no_data
 from neurn.generalize.models import Model, ModelMaker, build, fingerprint, resolve_model
-from neurn.generalize.results import DomainInfo, Results, Run, Training
+from neurn.generalize.results import DomainInfo, Results, Run, Training, read_line
 from neurn.generalize.shifts import Shift, is_shift, shift
-from neurn.generalize.store import Store, key_of, pack, pack_numbers, unpack, unpack_numbers
+from neurn.generalize.store import Store, key_of, pack, pack_numbers
 from neurn.generalize.training import (
     SELECTION_RULE,
     Fit,
@@ -309,6 +309,12 @@ def _check(
         if isinstance(item, NoData):
             seen.append(item.name)
             continue
+        if isinstance(item, Domain) and item.class_names and source.class_names:
+            if item.class_names != source.class_names:
+                raise ValueError(
+                    f"target {item.name!r} has classes {', '.join(item.class_names)}, the source "
+                    f"{source.name!r} has {', '.join(source.class_names)}"
+                )
         target: Fixed = item.as_target() if isinstance(item, Domain) else item
         same = isinstance(target, EvaluationSet) and (
             target.name == source.name or sha256_of(target.images) in own
@@ -381,9 +387,17 @@ def _run_seed(
             if job.on_epoch is not None and distributed.is_first():
                 epochs, reached = job.config.epochs, outcome.validation_accuracy
                 job.on_epoch(EpochEnd(seed, variant.name, epochs, epochs, reached, **names))
+            # Names are those of this call, the content is the line's.
             runs += [
-                _read(line, test, variant.name, names)
+                replace(
+                    read_line(line),
+                    front_end=variant.name,
+                    domain=test.name,
+                    source=names["source"],
+                    model=names["model"],
+                )
                 for line, test in zip(lines, tests, strict=True)
+                if line is not None
             ]
         else:
             outcome, fresh = _train(job, network, split, tests, variant, seed, names, run_key)
@@ -483,20 +497,6 @@ def _line(run: Run, test: EvaluationSet, key: str, run_key: str, outcome: Fit) -
         "ids": pack_numbers(test.ids),
         "fit": asdict(outcome),
     }
-
-
-def _read(line: Any, test: EvaluationSet, front_end: str, names: dict[str, str]) -> Run:
-    """Make the run of a line; names are those of this call, the content is the line's."""
-    return Run(
-        *(line["seed"], front_end, test.name, line["accuracy"], line["n"]),
-        source=names["source"],
-        model=names["model"],
-        calibration_error=line["calibration_error"],
-        oracle=math.nan if line["oracle"] is None else line["oracle"],
-        confusion=np.array(line["confusion"], dtype=np.int64),
-        correct=unpack(line["correct"], line["n"]),
-        ids=unpack_numbers(line["ids"]),
-    )
 
 
 def _reporter(

@@ -145,7 +145,7 @@ def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> A
     step = min(0.32, 0.8 / len(names))
     with style():
         height = 0.5 if len(names) < 4 else 0.16 * len(names)
-        figure = new_figure(5.2, height * len(titles) + 1.1 + 0.2 * (len(names) // 3))
+        figure = new_figure(4.8, height * len(titles) + 1.1 + 0.2 * (len(names) // 3))
         axes = figure.subplots()
         axes.axvline(0, color="0.35", linewidth=1, zorder=1)
         for number, name in enumerate(names):

@@ -15,6 +15,7 @@ from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.generalize.datasets import Images
 from neurn.generalize.statistics import Interval, t_interval
+from neurn.generalize.store import Store, unpack, unpack_numbers
 from neurn.generalize.training import Fit
 
 if TYPE_CHECKING:
@@ -446,6 +447,37 @@ class Results:
         )
 
     @classmethod
+    def read_jsonl(cls, path: str | Path, info: Mapping[str, DomainInfo] | None = None) -> Results:
+        """Read the lines that `evaluate` wrote so far, single images included.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If a line is of something else.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path} does not exist")
+        lines = list(Store(Path(path)).lines.values())
+        runs = tuple(read_line(line) for line in lines)
+        trainings = {
+            line["run"]: Training(
+                *(line["seed"], line["front_end"], Fit(**line["fit"])),
+                **{"source": line["source"], "model": line["model"]},
+            )
+            for line in lines
+        }
+        return cls(
+            runs,
+            tuple(trainings.values()),
+            tuple(sorted({run.seed for run in runs})),
+            tuple(dict.fromkeys(run.front_end for run in runs)),
+            tuple(dict.fromkeys(run.domain for run in runs)),
+            info or {},
+        )
+
+    @classmethod
     def read_csv(cls, path: str | Path, info: Mapping[str, DomainInfo] | None = None) -> Results:
         """Read the runs that `to_frame` gives, written as CSV; without single images.
 
@@ -474,6 +506,20 @@ class Results:
             tuple(dict.fromkeys(run.domain for run in runs)),
             info or {},
         )
+
+
+def read_line(line: Mapping[str, Any]) -> Run:
+    """Make the run of a line of ``runs.jsonl``."""
+    return Run(
+        *(line["seed"], line["front_end"], line["domain"], line["accuracy"], line["n"]),
+        source=line["source"],
+        model=line["model"],
+        calibration_error=line["calibration_error"],
+        oracle=math.nan if line["oracle"] is None else line["oracle"],
+        confusion=np.array(line["confusion"], dtype=np.int64),
+        correct=unpack(line["correct"], line["n"]),
+        ids=unpack_numbers(line["ids"]),
+    )
 
 
 TEXT: Sequence[str] = ("front_end", "domain", "source", "model")
