@@ -22,7 +22,7 @@ demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and 
 
 # One thread: tests are small, and those about threads ask for more.
 test: $(VENV)/built  ## every test of the package
-	OMP_NUM_THREADS=1 python -m pytest -n auto --durations=10 --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadgroup --durations=10 --cov --cov-report=term --cov-fail-under=90
 	python -c "import sys; sys.exit(sys.version_info >= (3, 12))" || exit 0; $(MAKE) allen
 
 # allensdk needs versions that nothing else here does: an environment of its own that looks into

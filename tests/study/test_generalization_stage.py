@@ -16,6 +16,8 @@ pytest.importorskip("pydantic")
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")
 
+pytestmark = pytest.mark.xdist_group("trained study")
+
 TEXT = """
 [generalization]
 targets = ["invert", "noise", "mnistm"]
@@ -68,7 +70,7 @@ def test_torchrun_gives_the_same_runs(trained, tmp_path):
         **{"model": "lenet", "seed": 0, "processes": 2, "targets": ["invert"]},
     }
     run(Work(parameters, {}, (), tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["domains.json", "runs.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["domains.json", "runs.jsonl"]
     found = read_results([tmp_path])
     one = read_results(trained[1][:1])
     for front_end in ("none", "neurn"):

@@ -12,6 +12,9 @@ from neurn import study
 from neurn.study.report import make_report
 from neurn.study.store import Store
 
+# One process does them all: they look at one study.
+pytestmark = pytest.mark.xdist_group("small study")
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE = 390  # CSS pixels
 

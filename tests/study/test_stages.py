@@ -16,6 +16,7 @@ from .conftest import RECORDED
 from .toy import contents
 
 pytest.importorskip("pydantic")
+pytestmark = pytest.mark.xdist_group("small study")
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("h5netcdf")
 

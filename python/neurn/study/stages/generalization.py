@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from neurn import generalize
 from neurn._files import write_atomic
 from neurn.generalize import domains, shifts
+from neurn.generalize.evaluation import RUNS_FILE
 from neurn.generalize.models import resolve_model
 from neurn.generalize.variants import resolve_variants
-from neurn.mouse import tables
 from neurn.study.graph import Cost, Item, Stage, Work
 from neurn.study.read import StudyError
 
 if TYPE_CHECKING:
     from neurn.study.settings import Study
 
-_RUNS, _INFO, _ORDER = "runs.csv", "domains.json", "order.json"
+_INFO, _ORDER = "domains.json", "order.json"
 _TRAINING = ("epochs", "batch_size", "learning_rate", "optimizer", "schedule", "device")
 _SECONDS = 0.7  # of an epoch of a small network behind a front end
 
@@ -98,9 +98,9 @@ def train(settings: Mapping[str, Any], folder: Path) -> None:
         name=settings["model"],
         data=settings["data"] or None,
         size=settings["size"],
+        out=folder,
     )
     if generalize.distributed.rank() == 0:
-        tables.write(found.to_frame(), folder / _RUNS)
         info = {name: dataclasses.asdict(about) for name, about in found.info.items()}
         for about in info.values():
             about["severity"] = None if math.isnan(about["severity"]) else about["severity"]
@@ -115,8 +115,10 @@ def read_results(folders: Sequence[Path]) -> generalize.Results:
         for about in info.values():
             about["severity"] = math.nan if about["severity"] is None else about["severity"]
         known = {name: generalize.DomainInfo(**about) for name, about in info.items()}
-        parts.append(generalize.Results.read_csv(folder / _RUNS, known))
-    return generalize.Results.join(parts)
+        parts.append(generalize.Results.read_jsonl(folder / RUNS_FILE, known))
+    found = generalize.Results.join(parts)
+    # Domains without data have no run, and a row all the same.
+    return dataclasses.replace(found, domains=tuple(found.info))
 
 
 def _files(name: str, data: str) -> list[str]:
