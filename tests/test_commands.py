@@ -152,8 +152,8 @@ def test_a_closed_pipe_is_no_error():
 
 def test_import_takes_little_beyond_torch():
     script = (
-        "import time, torch, numpy; begin = time.perf_counter(); import neurn; "
-        "print(time.perf_counter() - begin)"
+        "import time, torch, numpy; begin = time.process_time(); import neurn; "
+        "print(time.process_time() - begin)"  # of the processor: others may be at work
     )
     least = min(
         float(
