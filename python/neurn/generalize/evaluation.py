@@ -375,15 +375,16 @@ def _run_seed(
     data = [split.train.sha256(), split.validation.sha256()] if job.out is not None else []
     for variant in job.variants:
         network = build(partial(job.maker.make, source.classes), variant.front_end, seed)
-        keys, lines, run_key = [""] * len(tests), [None] * len(tests), ""
+        keys, run_key = [""] * len(tests), ""
+        lines: list[dict[str, Any]] = []
         if job.out is not None:
             run_key = key_of(_identity(job, network, variant, data, seed))
             keys = [key_of([run_key, name]) for name in hashes]
             known = job.store.lines if job.store is not None else {}
-            lines = distributed.share([known.get(key) for key in keys])
+            lines = distributed.share([known[key] for key in keys if key in known])
         names = {"source": source.name, "model": job.maker.name}
-        if all(line is not None for line in lines):
-            outcome = Fit(**lines[0]["fit"])  # type: ignore[index]
+        if len(lines) == len(tests):
+            outcome = Fit(**lines[0]["fit"])
             if job.on_epoch is not None and distributed.is_first():
                 epochs, reached = job.config.epochs, outcome.validation_accuracy
                 job.on_epoch(EpochEnd(seed, variant.name, epochs, epochs, reached, **names))
@@ -397,7 +398,6 @@ def _run_seed(
                     model=names["model"],
                 )
                 for line, test in zip(lines, tests, strict=True)
-                if line is not None
             ]
         else:
             outcome, fresh = _train(job, network, split, tests, variant, seed, names, run_key)
