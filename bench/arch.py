@@ -28,7 +28,7 @@ END = "<!-- figures of architectures: end -->"
 
 MODELS = (
     *["VGG11", "torchvision/resnet50", "torchvision/resnet101", "torchvision/efficientnet_v2_s"],
-    *["torchvision/convnext_tiny", "torchvision/swin_t", "torchvision/vit_b_16", "timm/hrnet_w18"],
+    *["torchvision/convnext_tiny", "torchvision/swin_t", "torchvision/vit_b_16"],
 )
 METHODS = ("trace", "modules", "graph")
 NAS = (20, 60)  # layers of a network in a search, at least and at most
