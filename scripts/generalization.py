@@ -62,7 +62,8 @@ def tables(results: Results) -> dict[str, str]:
     lenet = results.select("lenet")
     titles = {name: lenet.title(name) for name in lenet.domains}
     shown = ("none", "neurn", "sobel")
-    made["lenet"] = _accuracies_and_differences(lenet, titles, shown)
+    absent = {name: results.title(name) for name in NO_DATA}
+    made["lenet"] = _accuracies_and_differences(lenet, {**titles, **absent}, shown)
     digit = results.select("digit_net")
     made["digit_net"] = _accuracies_and_differences(digit, _titles(digit, REAL), ("none", "neurn"))
     if "lenet_long" in results.models:
@@ -80,11 +81,13 @@ def tables(results: Results) -> dict[str, str]:
         if model.startswith(("lenet", "digit_net")):
             continue
         part = results.select(model)
-        seeds = str(len({run.seed for run in part.runs}))
+        if len(part.front_ends) < 2:
+            continue
+        seeds = str(len(part.pairs("neurn", "none", "mnistm")))
         for name in part.front_ends:
             means = [part.accuracy(name, domain).mean for domain in REAL]
             rows.append([model, seeds, title(name), *(f"{100 * mean:.1f}" for mean in means)])
-    made["larger"] = markdown(rows)
+    made["larger"] = markdown(rows) if len(rows) > 1 else "Not run yet.\n"
     return made
 
 

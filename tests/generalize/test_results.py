@@ -232,8 +232,9 @@ def test_plots_show_the_results(results):
     found, *_ = results
     curves = found.plot("curves")
     lines = {line.get_label(): line for line in curves.axes[0].lines}
-    assert list(lines["NeuRN"].get_xdata()) == [0.8, 0.2]
-    expected = [100 * found.accuracy("neurn", f"contrast={v}").mean for v in (0.8, 0.2)]
+    assert list(lines["NeuRN"].get_xdata()) == [0.2, 0.8]
+    expected = [100 * found.accuracy("neurn", f"contrast={v}").mean for v in (0.2, 0.8)]
+    assert curves.axes[0].xaxis_inverted()
     assert list(lines["NeuRN"].get_ydata()) == pytest.approx(expected)
     assert len(found.plot("differences").axes[0].get_yticklabels()) == 6
     matrix = np.asarray(found.plot("confusion", "other").axes[0].images[0].get_array())
@@ -369,7 +370,7 @@ def test_classes_of_other_names_are_refused():
         leave_one_out(model, [here, there, Domain("x", "X", bars("x", 8), None)])
 
 
-def test_joining_keeps_each_run_once(results):
+def test_joining_keeps_each_run_once(results, tmp_path):
     found, *_ = results
     other = Results(
         (Run(9, "sobel", "bars", 0.5, 10, "bars", "model"),), (), (9,), ("sobel",), ("bars",)

@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     every.add_argument("--metric", choices=METRICS, help="default: score")
     every.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
+    every.add_argument("--device", metavar="D", help="cuda, to score on a GPU; default: cpu")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress; of a pair, no text")
 
@@ -103,12 +104,19 @@ def run(options: argparse.Namespace) -> int:
             _pair(options)
         else:
             _all(options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ArgumentError(str(error)) from error
     return 0
 
 
-_BELONGS_TO_ALL = {"html": False, "plot": False, "out": True, "metric": True, "threads": True}
+_BELONGS_TO_ALL = {
+    "html": False,
+    "plot": False,
+    "out": True,
+    "metric": True,
+    "threads": True,
+    "device": True,
+}
 
 
 def _pair(options: argparse.Namespace) -> None:
@@ -155,6 +163,7 @@ def _all(options: argparse.Namespace) -> None:
         _scoring(options),
         metric=metric,
         threads=options.threads,
+        device=options.device,
         progress=progress,
         **_restrictions(options),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from neurn.generalize.summary import NO_DATA, SummaryRow, find
 from neurn.generalize.variants import title
 from neurn.layer import NeuRN
 
+BAND_SEEDS = 3
 GAP, FRAME_GREY = 1, 0.75  # pixels between images, and their grey level
 COLOUR_MAP = "inferno"
 # Stops of inferno, and a mark of its own for each: readable in print and without colour.
@@ -145,7 +147,10 @@ def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> A
     step = min(0.32, 0.8 / len(names))
     with style():
         height = 0.5 if len(names) < 4 else 0.16 * len(names)
-        figure = new_figure(4.8, height * len(titles) + 1.1 + 0.2 * (len(names) // 3))
+        longest = max(map(len, titles.values()))
+        figure = new_figure(
+            max(4.8, 3.0 + 0.075 * longest), height * len(titles) + 1.1 + 0.2 * (len(names) // 3)
+        )
         axes = figure.subplots()
         axes.axvline(0, color="0.35", linewidth=1, zorder=1)
         for number, name in enumerate(names):
@@ -196,7 +201,8 @@ def draw_curves(results: Results, front_ends: Sequence[str] | None = None) -> An
     Returns
     -------
     matplotlib.figure.Figure
-        Means over seeds; bands are 95 % t intervals. Mild on the left.
+        Means over seeds; bands are 95 % t intervals, from three seeds on: of two they would fill
+        the panel. Mild on the left.
 
     Raises
     ------
@@ -221,24 +227,26 @@ def draw_curves(results: Results, front_ends: Sequence[str] | None = None) -> An
         for axes in grid.flat[len(families) :]:
             axes.set_axis_off()
         for axes, (family, domains) in zip(grid.flat, families.items(), strict=False):
+            domains = sorted(domains, key=lambda domain: results.info[domain].severity)
             x = [results.info[domain].severity for domain in domains]
             for name in names:
                 marker, colour = marks[name]
                 found = [results.accuracy(name, domain) for domain in domains]
                 mean = [100 * interval.mean for interval in found]
                 axes.plot(x, mean, marker + "-", color=colour, markersize=4, label=title(name))
-                axes.fill_between(
-                    x,
-                    [100 * interval.low for interval in found],
-                    [100 * interval.high for interval in found],
-                    color=colour,
-                    alpha=0.15,
-                    linewidth=0,
-                )
+                if min(interval.n for interval in found) >= BAND_SEEDS:
+                    axes.fill_between(
+                        x,
+                        [100 * interval.low for interval in found],
+                        [100 * interval.high for interval in found],
+                        color=colour,
+                        alpha=0.15,
+                        linewidth=0,
+                    )
             known = FAMILIES[family]
             axes.set_title(known.title, loc="left")
             axes.set_xlabel(_wrapped(known.parameter))
-            if x[0] > x[-1]:
+            if known.levels[0] > known.levels[-1]:
                 axes.invert_xaxis()
             axes.grid(color="0.9", linewidth=0.8)
             axes.set_axisbelow(True)
@@ -323,8 +331,7 @@ def _marks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def _wrapped(text: str) -> str:
-    parts = text.split(", ")
-    return ", ".join(parts[:-1]) + ",\n" + parts[-1] if len(parts) > 1 else text
+    return textwrap.fill(text, 32)
 
 
 def _strip(values: npt.NDArray[Any], colour_map: str | None) -> npt.NDArray[np.floating[Any]]:

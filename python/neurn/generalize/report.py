@@ -247,9 +247,14 @@ def _pictures(part: Results) -> Iterator[tuple[str, Any, str]]:
     if part.examples:
         caption = "The first test images of each domain, and their NeuRN maps."
         yield "examples", draw_examples(part), caption
-    families = [about.family for about in part.info.values() if about.family]
+    known = [part.info[domain] for domain in part.domains if domain in part.info]
+    families = [about.family for about in known if about.family]
     if len(families) > len(set(families)):
-        yield "curves", draw_curves(part), "Accuracy by severity; bands are 95 % intervals."
+        yield (
+            "curves",
+            draw_curves(part),
+            "Accuracy by severity; bands are 95 % intervals (from 3 seeds on).",
+        )
     if part.runs and all(run.confusion is not None for run in part.runs):
         shown = part.front_ends[:3]
         for domain in _most_changed(part):

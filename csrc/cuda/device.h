@@ -47,6 +47,65 @@ NEURN_DEVICE V shuffle_down(V value, int offset) {
   return __shfl_down_sync(0xffffffffu, value, offset);
 }
 
+// From the lane `offset` before, of each `width` lanes; the first ones keep their own.
+template <class V>
+NEURN_DEVICE V shuffle_up(V value, int offset, int width) {
+  static_assert(sizeof(V) == 4 || sizeof(V) == 8 || sizeof(V) == 16);
+  union {
+    V value;
+    uint32_t words[sizeof(V) / 4];
+  } both;
+  both.value = value;
+  NEURN_UNROLL
+  for (unsigned i = 0; i < sizeof(V) / 4; ++i) {
+    both.words[i] = __shfl_up_sync(0xffffffffu, both.words[i], offset, width);
+  }
+  return both.value;
+}
+// The largest of a warp's lanes, and what lane 0 has.
+NEURN_DEVICE int warp_largest(int value) {
+  for (int offset = 16; offset > 0; offset /= 2) {
+    const int other = __shfl_xor_sync(0xffffffffu, value, offset);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+NEURN_DEVICE int64_t from_first_lane(int64_t value) {
+  return __shfl_sync(0xffffffffu, static_cast<long long>(value), 0);
+}
+// After it a lane sees what the others of its warp have written.
+NEURN_DEVICE void warp_barrier() { __syncwarp(); }
+
+NEURN_DEVICE int atomic_add(int* at, int value) { return atomicAdd(at, value); }
+NEURN_DEVICE int64_t atomic_add(int64_t* at, int64_t value) {
+  return static_cast<int64_t>(
+      atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value)));
+}
+NEURN_DEVICE void atomic_or(int* at, int value) { atomicOr(at, value); }
+NEURN_DEVICE void atomic_max(int* at, int value) { atomicMax(at, value); }
+NEURN_DEVICE void atomic_max(int64_t* at, int64_t value) {
+  atomicMax(reinterpret_cast<long long*>(at), static_cast<long long>(value));
+}
+
+// Between blocks: what a thread wrote before publish is there for one that has read it by
+// published. Other data of the kind must be read by read_fresh.
+NEURN_DEVICE void publish(int64_t* at, int64_t value) {
+  __threadfence();
+  asm volatile("st.relaxed.gpu.global.s64 [%0], %1;" ::"l"(at), "l"(value) : "memory");
+}
+NEURN_DEVICE int64_t published(const int64_t* at) {
+  int64_t value;
+  asm volatile("ld.relaxed.gpu.global.s64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
+  __threadfence();
+  return value;
+}
+template <class V>
+NEURN_DEVICE V read_fresh(const V* at) {
+  return __ldcg(at);
+}
+// While a thread waits for another.
+NEURN_DEVICE void pause() { __nanosleep(64); }
+
 // Copies one element to shared memory, from sm_80 on without waiting for it: that is for
 // copies_done, after which a barrier tells the other threads.
 template <class V>

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "device.h"
-#include "kernels.h"
+#include "stream.h"
 
 namespace neurn::cuda {
 
@@ -55,7 +55,8 @@ template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), const Shape& shape, const Stream& stream,
             const Arguments&... arguments) {
   if (shape.blocks > INT32_MAX) {
-    throw std::runtime_error("x has more tiles than one CUDA launch can take: cut the batch");
+    throw std::runtime_error(
+        "the call has more blocks than one CUDA launch can take: cut the batch");
   }
   cudaLaunchAttribute attribute{};
   const cudaLaunchConfig_t config = configuration(kernel, shape, stream, &attribute);
