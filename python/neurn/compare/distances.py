@@ -128,7 +128,8 @@ def normalizer(normalize: str) -> Normalizer:
             scale = maps.amax(1, keepdim=True) - shift
         elif normalize == "zscore":
             shift = maps.mean(1, keepdim=True)
-            scale = maps.std(1, correction=0, keepdim=True)
+            # Of the differences: as exact as torch.std here, and several times as fast.
+            scale = (maps - shift).square_().mean(1, keepdim=True).sqrt_()
         else:
             shift = maps.new_zeros(len(maps), 1)
             scale = maps.norm(dim=1, keepdim=True)

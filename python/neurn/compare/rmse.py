@@ -422,8 +422,8 @@ class _FromResponses(_Kind):
         table = to_tensor(features, self._device, self._dtype)
         table = table if scenes is self._everything else table[torch.from_numpy(scenes)]
         table = table - table.mean(0)
-        deviation = table.std(0, correction=0)
-        table = table / torch.where(deviation > 0, deviation, 1)
+        deviation = table.square().mean(0).sqrt_()
+        table /= torch.where(deviation > 0, deviation, 1)
         if self._images is not None:
             return self._normal(table.T @ self._basis(scenes))
         return self._normal(table.T)
