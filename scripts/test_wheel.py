@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/test_native.py", "tests/operator", "tests/align")
-PACKAGES = ("hypothesis", "parasail", "biopython", "pillow", "pyarrow", "pytest", "pytest-xdist", "tqdm")
+PACKAGES = ("hypothesis", "parasail", "biopython", "pillow", "pyarrow", "pytest", "tqdm")
 TIED_TO_TORCH = re.compile(r"^(torch|torchvision|timm)==")
 
 

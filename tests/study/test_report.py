@@ -37,8 +37,16 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_samples():
+    """Intervals are tested where they are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neurn.study.report.comparison._SAMPLES", 20)
+        yield
+
+
 @pytest.fixture(scope="module")
-def page(small):
+def page(small, few_samples):
     return make_report(small[1].folder, formats=("png",))
 
 
