@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from neurn._command import ArgumentError
 from neurn.front_ends import FRONT_ENDS
 from neurn.generalize import distributed, domains, models, report, sweeps
 from neurn.generalize.augmentations import AUGMENTATIONS
@@ -20,10 +21,6 @@ from neurn.generalize.tables import align_columns
 from neurn.generalize.training import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainingConfig
 
 LISTS = ("domains", "shifts", "models", "front-ends")
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
