@@ -24,7 +24,7 @@ def test_features_as_a_file(tmp_path, capsys):
     np.save(tmp_path / "images.npy", images)
     out = tmp_path / "features.npz"
     given = [MODEL, "--images", tmp_path / "images.npy", "--out", out, "--with", "neurn"]
-    assert run(*given, "--reduce", "mean", "--cache", tmp_path / "cache", "--quiet") == 0
+    assert run(*given, "--reduce", "mean", "--cache", tmp_path / "cache") == 0
     assert "behind neurn, as the callable makes it: 2 layers" in capsys.readouterr().out
     with np.load(out) as stored:
         about = json.loads(str(stored["about"]))

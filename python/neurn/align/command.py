@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurn import align
+from neurn._command import ArgumentError
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align.read import FORMATS, SPLITS, NamedSequence, parse, read_matrix, read_sequences
@@ -28,10 +29,6 @@ SUFFIXES = (".csv", ".parquet", ".npz")
 # A literal that looks like one of these is more likely a file's name with a slip in it.
 _FILE_SUFFIXES = (".fa", ".fasta", ".faa", ".fna", ".json", ".jsonl", ".txt")
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

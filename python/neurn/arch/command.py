@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurn import align, arch
+from neurn._command import ArgumentError
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align import html
@@ -32,21 +33,17 @@ SCORINGS: dict[str, align.Scoring | arch.Graded] = {
 _MODEL = "a name of the zoo, module:callable, or an ONNX file"
 
 
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``neurn arch``."""
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
     each = parts.add_parser("list", help="names of the zoo, and what defines them")
     each.add_argument("--which", choices=arch.zoo.KINDS, default="all", help="default: all")
-    each.add_argument("--json", action="store_true", help="print JSON")
+    _add_output(each)
 
     show = parts.add_parser("show", help="the layers of a model")
     show.add_argument("model", metavar="MODEL", help=_MODEL)
     _add_reading(show)
-    show.add_argument("--json", action="store_true", help="print JSON")
+    _add_output(show)
 
     compare = parts.add_parser("compare", help="align two models, or print how alike several are")
     compare.add_argument("models", metavar="MODEL", nargs="+", help=f"two or more: {_MODEL}")
@@ -62,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"matrices ({', '.join(PICTURES)})",
     )
     compare.add_argument("--html", metavar="FILE", help="the same as a page")
-    compare.add_argument("--json", action="store_true", help="print JSON")
+    _add_output(compare)
 
     matrix = parts.add_parser("matrix", help="how alike all models of a set are")
     matrix.add_argument(
@@ -83,7 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"write {', '.join((*TABLES, *PICTURES, *PAGES))}; CSV is printed otherwise",
     )
     matrix.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
-    matrix.add_argument("--quiet", action="store_true", help="no progress")
+    _add_output(matrix)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +130,7 @@ def _list(options: argparse.Namespace) -> None:
         print(json.dumps({name: arch.zoo.provenance(name) for name in names}, indent=1))
         return
     width = max(map(len, names))
-    for name in names:
+    for name in () if options.quiet else names:
         made = arch.zoo.provenance(name)
         version = f" {made['version']}" if made["version"] else ""
         print(f"{name:<{width}}  {made['package']}{version}")
@@ -143,6 +145,7 @@ def _show(options: argparse.Namespace) -> None:
             for token, layer in zip(found.tokens, found.layers, strict=True)
         ]
         print(json.dumps({"source": found.source, "layers": layers}))
+    if options.json or options.quiet:
         return
     rows = [
         (token, layer.module or layer.kind, "x".join(map(str, layer.shape or ())), layer.name)
@@ -177,7 +180,7 @@ def _compare(options: argparse.Namespace) -> None:
         table = Table(list(found.names), "index", found.index)
         if options.json:
             print(json.dumps({"names": found.names, "index": found.index.tolist()}))
-        else:
+        elif not options.quiet:
             table.write_csv(sys.stdout)
         return
     a, b = found.names
@@ -191,7 +194,7 @@ def _compare(options: argparse.Namespace) -> None:
     alignment = blocks.alignment if options.blocks else found.align(a, b)
     if options.json:
         print(alignment.to_json())
-    else:
+    elif not options.quiet:
         print(blocks if options.blocks else f"a: {a}\nb: {b}\n{alignment}")
 
 
@@ -234,7 +237,7 @@ def _matrix(options: argparse.Namespace) -> None:
         )
     if suffix == ".parquet":
         import_optional("pyarrow", "parquet")
-    progress = not options.quiet and (sys.stderr.isatty() or lines(sys.stderr))
+    progress = not (options.quiet or options.json) and (sys.stderr.isatty() or lines(sys.stderr))
     found = _similarity(
         options,
         options.models or "published",
@@ -243,9 +246,14 @@ def _matrix(options: argparse.Namespace) -> None:
         progress=progress,
     )
     table = Table(list(found.names), options.what, found.values(options.what))
-    if options.out is None:
+    if options.json:
+        values = found.values(options.what).tolist()
+        print(json.dumps({"names": found.names, options.what: values, "written": options.out}))
+    elif options.out is None and not options.quiet:
         table.write_csv(sys.stdout)
-    elif suffix in TABLES:
+    if options.out is None:
+        return
+    if suffix in TABLES:
         table.write(Path(options.out))
     else:
         axes = new_figure_axes(found, options.cluster)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from neurn import compare, features, mouse
+from neurn._command import ArgumentError, tell
 from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.compare import plots
@@ -21,10 +22,6 @@ from neurn.mouse import tables
 METRICS = ("rmse", "rsa", "cka", "shape", "regression")
 _PER_NEURON = ("rmse", "regression")
 _VERSIONS = ("neurn", "torch", "numpy", "scipy", "torchvision", "timm")
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-plots", action="store_true")
     parser.add_argument("--dry-run", action="store_true", help="open all, compute nothing")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,11 +100,14 @@ def _run(options: argparse.Namespace) -> None:
         features.with_front_end(models[0], front)
     if options.dry_run:
         for recording in recordings:
-            print(f"{recording.path}: {recording}")
+            about = {"file": recording.path, "neurons": len(recording)}
+            tell(options, f"{recording.path}: {recording}", **about)
         for model in models:
             layers = features.layer_names(model, _layers(options))
-            print(f"{model.name}: {len(layers)} layers, {model.weights}")
-        print(f"front ends: {', '.join(fronts)}; metrics: {', '.join(options.metrics)}")
+            about = {"model": model.name, "layers": len(layers), "weights": model.weights}
+            tell(options, f"{model.name}: {len(layers)} layers, {model.weights}", **about)
+        text = f"front ends: {', '.join(fronts)}; metrics: {', '.join(options.metrics)}"
+        tell(options, text, front_ends=fronts, metrics=options.metrics)
         return
     folder = Path(options.out)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,7 @@ def _run(options: argparse.Namespace) -> None:
                 device=options.device,
                 cache=folder / "features",
                 seed=options.seed,
-                progress=not options.quiet,
+                progress=not (options.quiet or options.json),
             )
             if choice is None:
                 # One layer for all front ends, chosen without any: they differ in nothing else.
@@ -326,8 +327,10 @@ def _print(joined: dict[str, Any], options: argparse.Namespace) -> None:
             table = table[table["by"] == "all"]
         shown = table.groupby(["model", "front_end", "layer", "weights"], sort=False)
         columns = [c for c in ("score", "null", "floor", "constant", "ceiling") if c in table]
-        print(f"\n{metric}" + (" (simulated data)" if table["simulated"].any() else ""))
-        print(shown[columns].mean().round(4).to_string())
+        means = shown[columns].mean()
+        mark = " (simulated data)" if table["simulated"].any() else ""
+        rows = json.loads(means.reset_index().to_json(orient="records"))
+        tell(options, f"\n{metric}{mark}\n{means.round(4).to_string()}", metric=metric, means=rows)
 
 
 def _correction(by: str) -> str:
@@ -345,5 +348,5 @@ def _versions() -> dict[str, str]:
 
 
 def _say(options: argparse.Namespace, text: str) -> None:
-    if not options.quiet:
+    if not (options.quiet or options.json):
         print(text, flush=True)

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 
 from neurn import features, mouse
+from neurn._command import ArgumentError, tell
 from neurn._files import open_atomic
 from neurn.features.extract import LAYERS, REDUCTIONS
 
 _IMAGES = (".nwb", ".npy", ".npz")
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--amp", action="store_true", help="mixed precision")
     parser.add_argument("--cache", metavar="DIR")
     parser.add_argument("--dry-run", action="store_true", help="name the layers, compute nothing")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         If an argument, or a file that it names, is not allowed.
     """
     if options.model is None:
-        print("\n".join(features.PUBLISHED))
+        tell(options, "\n".join(features.PUBLISHED), published=list(features.PUBLISHED))
         return 0
     try:
         _run(options)
@@ -76,8 +74,9 @@ def _run(options: argparse.Namespace) -> None:
     model = features.build(options.model, options.weights, options.seed, options.input)
     whole = features.with_front_end(model, options.front_end)
     if options.dry_run:
-        print(f"{model.name}: {model.weights}")
-        print("\n".join(features.layer_names(whole, layers)))
+        names = features.layer_names(whole, layers)
+        text = "\n".join([f"{model.name}: {model.weights}", *names])
+        tell(options, text, model=model.name, weights=model.weights, layers=names)
         return
     for name, value, suffixes in (
         ("--images", options.images, _IMAGES),
@@ -96,13 +95,14 @@ def _run(options: argparse.Namespace) -> None:
         amp=options.amp,
         seed=options.seed,
         cache=options.cache,
-        progress=not options.quiet,
+        progress=not (options.quiet or options.json),
     )
     arrays = {f"layer{i}": maps.values for i, maps in enumerate(found.values())}
     about = json.dumps({**found.attrs, "layers": list(found)})
     with open_atomic(Path(options.out)) as file:
         np.savez(file, about=np.array(about), **arrays)  # type: ignore[arg-type]
-    print(found)
+    shapes = {name: list(maps.shape) for name, maps in found.items()}
+    tell(options, str(found), written=options.out, layers=shapes)
 
 
 def _images(path: Path) -> Any:
