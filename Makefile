@@ -17,7 +17,7 @@ ALLEN := $(VENV)-allen
 
 .PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-arch bench-cuda bench-mouse wheel wheel-test docs clean
 
-demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
+demo: $(VENV)/built  ## the embedded study: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
 
 # One thread: tests are small, and those about threads ask for more.
