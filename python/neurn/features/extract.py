@@ -474,7 +474,7 @@ class _Collector:
         if width not in self.projections:
             module = import_optional("sklearn.random_projection", "mouse")
             made = module.SparseRandomProjection(self.components, random_state=self.seed)
-            self.projections[width] = made.fit(np.empty((1, width), dtype=np.float32))
+            self.projections[width] = made.fit(np.zeros((1, width), dtype=np.float32))
         return self.projections[width]
 
 

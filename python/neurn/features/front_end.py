@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neurn.layer import NeuRN
+from neurn import front_ends
 
 
 class WithFrontEnd(nn.Sequential):
@@ -46,8 +46,9 @@ def with_front_end(model: nn.Module, front_end: str | nn.Module = "neurn") -> Wi
     model : nn.Module
         Takes (N, C, H, W).
     front_end : str or nn.Module
-        ``"none"``, ``"neurn"``, or any other name of `neurn.generalize.FRONT_ENDS`; a module is
-        taken as it is. It must have no weights: else not only the front end would differ.
+        As in `neurn.front_ends`: ``"none"``, ``"neurn"``, ``"neurn:kernel_size=5"``, ``"sobel"``,
+        ...; a module is taken as it is. It must have no weights: else not only the front end would
+        differ.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def with_front_end(model: nn.Module, front_end: str | nn.Module = "neurn") -> Wi
     if isinstance(model, WithFrontEnd):
         raise ValueError(f"model has a front end already: {model.front_end_name}")
     if isinstance(front_end, str):
-        name, layer = front_end, _named(front_end)
+        name, layer = front_end, front_ends.front_end(front_end)()
     elif isinstance(front_end, nn.Module):
         name, layer = type(front_end).__name__, front_end
     else:
@@ -76,16 +77,3 @@ def with_front_end(model: nn.Module, front_end: str | nn.Module = "neurn") -> Wi
     if any(True for _ in layer.parameters()):
         raise ValueError(f"front_end must have no weights, got {name} with some")
     return WithFrontEnd(layer, model, name)
-
-
-def _named(name: str) -> nn.Module:
-    if name == "neurn":
-        return NeuRN()
-    if name == "none":
-        return nn.Identity()
-    # Controls are defined where they are trained with; nothing else here needs that package.
-    from neurn.generalize import FRONT_ENDS
-
-    if name not in FRONT_ENDS:
-        raise ValueError(f"front_end must be one of {', '.join(FRONT_ENDS)}, got {name!r}")
-    return FRONT_ENDS[name]()
