@@ -165,6 +165,19 @@ NEURN_DEVICE void own_windows(const Region& region, Visit&& visit) {
   }
 }
 
+// The row (or column) of the pixels that holds what windows of this row (or column) are relative
+// to: one that all of R windows side by side share.
+template <int R>
+NEURN_DEVICE constexpr int near_at(int k, int window) {
+  return window / R * R + (k + R - 2) / 2;
+}
+
+// The pixel that window_moments takes for near.
+template <int R, class F>
+NEURN_DEVICE F near_pixel(const Moments<F>& m, int k, int row, int column, int step, int channel) {
+  return m.x[near_at<R>(k, row) * m.pitch + near_at<R>(k, column) * step + channel];
+}
+
 // emit(row, column, channel, sigma, near, shift) for every window of the region, its mean being
 // near + shift. What F cannot hold is emitted as -1, and the result is true: own_windows finds
 // such windows again, out of the way of the others.
@@ -181,7 +194,7 @@ NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& 
     for (int group = own.warp(); group < groups; group += own.warps()) {
       const int first = step == 1 ? group : group / step, channel = group - first * step;
       const int e = first * R * step + channel;
-      const F* x = m.x + (row / R * R + middle) * pitch + e;
+      const F* x = m.x + near_at<R>(k, row) * pitch + e;
       const F* c = m.c + row * pitch + e;
       const F* q = m.q + row * pitch + e;
       const F near = x[middle * step], c_near = c[middle * step];
