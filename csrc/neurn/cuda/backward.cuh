@@ -166,12 +166,10 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   F* a = m.q + m.pitch * region.rows;  // grad, then a
   F* b = a + window_pitch * region.rows;
 
-  auto window_row = [&](int row) {
-    return window_at(region.first_row + row, p.out_height, p.padding);
-  };
-  auto window_column = [&](int column) {
-    return window_at(region.first_column + column, p.out_width, p.padding);
-  };
+  auto window_row = [first = region.first_row, windows = p.out_height, padding = p.padding](
+                        int row) { return window_at(first + row, windows, padding); };
+  auto window_column = [first = region.first_column, windows = p.out_width, padding = p.padding](
+                           int column) { return window_at(first + column, windows, padding); };
   load_pixels<T>(p, call.x, region, k, m);
   load<T>(call.grad, region, region.rows, region.columns, a, window_pitch, window_row,
           window_column);

@@ -104,7 +104,7 @@ NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const 
 }
 
 template <class T, class F>
-NEURN_DEVICE void write_tile(const ForwardCall& call, const Tile& tile, const F* kept, F divisor) {
+NEURN_APART void write_tile(const ForwardCall& call, const Tile tile, const F* kept, F divisor) {
   const Problem& p = call.p;
   const Tiling& tiling = call.tiling;
   const Team own = team();

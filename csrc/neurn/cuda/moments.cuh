@@ -52,8 +52,8 @@ struct Moments {
 // Rows x columns of `step` channels into shared memory: row_of and column_of say where each lies in
 // the array; -1: zeros.
 template <class T, class F, class RowOf, class ColumnOf>
-NEURN_DEVICE void load(const Array& array, const Region& region, int rows, int columns, F* out,
-                       int pitch, RowOf&& row_of, ColumnOf&& column_of) {
+NEURN_APART void load(const Array array, const Region region, int rows, int columns, F* out,
+                      int pitch, const RowOf row_of, const ColumnOf column_of) {
   const Team own = team();
   const int elements = columns * region.step, warps = own.warps();
   const T* origin =
@@ -99,12 +99,16 @@ NEURN_DEVICE void load_pixels(const Problem& p, const Array& x, const Region& re
   const int64_t top = region.first_row - lead, left = region.first_column - lead;
   load<T>(
       x, region, region.rows + k - 1, region.columns + k - 1, m.x, m.pitch,
-      [&](int row) { return padded_source(top + row, p.height, p.padding); },
-      [&](int column) { return padded_source(left + column, p.width, p.padding); });
+      [top, height = p.height, padding = p.padding](int row) {
+        return padded_source(top + row, height, padding);
+      },
+      [left, width = p.width, padding = p.padding](int column) {
+        return padded_source(left + column, width, padding);
+      });
 }
 
 template <int K, class F>
-NEURN_DEVICE void column_moments(const Region& region, int k, const Moments<F>& m) {
+NEURN_APART void column_moments(const Region region, int k, const Moments<F> m) {
   constexpr int R = together(K);
   if constexpr (K > 0) k = K;
   const Team own = team();
