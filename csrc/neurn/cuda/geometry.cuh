@@ -6,12 +6,9 @@
 
 namespace neurn::cuda {
 
-// i modulo size. Positions are at most a window and a tile away, and a division of 64 bits costs
-// more than a few turns.
+// i modulo size; a division of 64 bits is slow, and seldom needed.
 NEURN_DEVICE int64_t wrapped(int64_t i, int64_t size) {
-  while (i < 0) i += size;
-  while (i >= size) i -= size;
-  return i;
+  return i >= 0 && i < size ? i : (i % size + size) % size;
 }
 
 // The source position that padded position i shows, counted from source position 0; -1: a zero.
