@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-results
+TORCHES ?= 2.11.0 2.13.0
+TESTS ?=
 CUDA_ARCHITECTURES ?= 90-real
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
 CPP := $(shell find csrc tests/native -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
@@ -13,14 +15,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ALLEN := $(VENV)-allen
 
-.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-cuda bench-mouse clean
+.PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-arch bench-cuda bench-mouse wheel wheel-test docs clean
 
 demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
 
 # One thread: tests are small, and those about threads ask for more.
 test: $(VENV)/built  ## every test of the package
-	OMP_NUM_THREADS=1 python -m pytest -n auto --durations=10 --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadgroup --durations=10 --cov --cov-report=term --cov-fail-under=90
 	python -c "import sys; sys.exit(sys.version_info >= (3, 12))" || exit 0; $(MAKE) allen
 
 # allensdk needs versions that nothing else here does: an environment of its own that looks into
@@ -65,6 +67,9 @@ format: $(VENV)/built
 bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
 	python -m pytest bench -q --write-table
 
+bench-arch: $(VENV)/built $(VENV)/peers  ## those of reading and comparing architectures
+	python -m bench.arch --write-table
+
 bench-cuda: $(VENV)/built  ## those of a GPU
 	python -m bench.cuda --write-table
 
@@ -86,6 +91,23 @@ $(VENV)/built: $(VENV)/locked $(SOURCES)
 	python -m pip install --quiet --no-build-isolation --no-deps -C cmake.define.NEURN_WERROR=ON \
 	  -C cmake.define.NEURN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES) -e .
 	touch $@
+
+# Of torch, which is there already wherever the wheel is installed.
+NOT_OURS := $(foreach library,libc10.so libc10_cuda.so libtorch.so libtorch_cpu.so libtorch_cuda.so,--exclude $(library))
+
+wheel: $(VENV)/built  ## a wheel for this Python and processor, without CUDA kernels, in wheelhouse/
+	rm -rf build/wheel
+	python -m build --wheel --no-isolation -C cmake.define.NEURN_CUDA=OFF --outdir build/wheel .
+	auditwheel repair $(NOT_OURS) --wheel-dir wheelhouse build/wheel/*.whl
+
+# Every torch of TORCHES in an environment of its own; from PyPI a torch brings CUDA, gigabytes.
+wheel-test: wheel  ## tests against the wheel: make wheel-test TORCHES="2.11.0 2.13.0" TESTS=tests/align
+	for torch in $(TORCHES); do \
+	  python scripts/test_wheel.py wheelhouse/neurn-*-$$(python -c "import sys; print('cp%d%d' % sys.version_info[:2])")-*.whl $$torch $(TESTS) || exit 1; \
+	done
+
+docs: $(VENV)/built  ## the documentation as a site, in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --site-dir build/site
 
 clean:
 	rm -rf $(VENV) $(ALLEN) build

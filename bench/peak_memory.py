@@ -15,13 +15,13 @@ import torch
 import neurn
 
 
-def _status(key: str) -> int:
+def status(key: str) -> int:
     found = re.search(rf"^{key}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     # getrusage's ru_maxrss can neither be reset nor told from that of the parent process.
     Path("/proc/self/clear_refs").write_text("5")
 
@@ -29,7 +29,7 @@ def _forget_peak() -> None:
 def peak(direction: str, threads: int, side: int) -> int:
     torch.set_num_threads(threads)
     _run(direction, 64 * threads)  # code is loaded, threads have their stacks
-    before = _status("VmRSS")
+    before = status("VmRSS")
     return _run(direction, side) - before
 
 
@@ -41,12 +41,12 @@ def _run(direction: str, side: int) -> int:
         grad = torch.rand_like(x)
         y = neurn.neurn(x.requires_grad_())
         tensors += [y, grad]
-        _forget_peak()
+        forget_peak()
         tensors.append(torch.autograd.grad(y, x, grad)[0])
     else:
-        _forget_peak()
+        forget_peak()
         tensors.append(neurn.neurn(x))
-    return _status("VmHWM") - sum(tensor.nbytes for tensor in tensors)
+    return status("VmHWM") - sum(tensor.nbytes for tensor in tensors)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Make the catalogue of the zoo from real models: python scripts/catalogue.py.
 
-Needs the extra ``zoo``. Keras reads its backend once, so that its models are made by processes of
-their own: on torch's meta device, and with jax where torch cannot build them. Weights are never
-read.
+With --check, make models anew and compare them with the catalogue that is there. Needs the extra
+``zoo``. Keras reads its backend once, so that its models are made by processes of their own: on
+torch's meta device, and with jax where torch cannot build them. Weights are never read.
 """
 
 from __future__ import annotations
@@ -16,10 +16,20 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from neurn._files import write_atomic
+from neurn.arch import zoo
+from neurn.arch.keras import keras_layers
+from neurn.arch.read import read_torch as read_torch_model
+from neurn.arch.recipes import RECIPES, Recipe
+
 CATALOGUE = Path(__file__).parents[1] / "python" / "neurn" / "arch" / "catalogue.json.gz"
+BACKENDS = ("torch", "jax")
 NEEDS_JAX = ("NASNetMobile",)
 PACKAGES = ("torch", "torchvision", "timm", "keras", "transformers", "pytorchcv", "jax")
 
@@ -27,53 +37,84 @@ PACKAGES = ("torch", "torchvision", "timm", "keras", "transformers", "pytorchcv"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=CATALOGUE)
-    parser.add_argument("--backend", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail where a model differs"
+    )
+    parser.add_argument("--models", metavar="NAME", nargs="+", help="with --check: only these")
+    parser.add_argument("--backend", choices=BACKENDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    names = set(options.models or RECIPES)
+    if unknown := names - set(RECIPES):
+        parser.error(f"argument --models: there is no {min(unknown)!r}")
+    if options.models and not options.check:
+        parser.error("argument --models: only with --check")
     if options.backend:
-        json.dump(read_keras(options.backend), sys.stdout)
+        json.dump(read_keras(options.backend, names), sys.stdout)
         return
-    models: dict[str, Any] = {}
-    for backend in ("torch", "jax"):
-        command = [sys.executable, __file__, "--backend", backend]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        models |= json.loads(done.stdout)
-    models |= read_torch()
-    write(models, options.out)
+    models = read_torch(names)
+    for backend in BACKENDS:
+        if of_keras(backend, names):
+            command = [sys.executable, __file__, "--backend", backend]
+            command += ["--check", "--models", *sorted(names)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            models |= json.loads(done.stdout)
+    if not options.check:
+        write(models, options.out)
+        return
+    differing = [name for name in models if not agrees(name, models[name])]
+    if differing:
+        sys.exit(f"the catalogue differs: {', '.join(differing)}")
+    print(f"{len(models)} models agree with the catalogue")
 
 
-def read_keras(backend: str) -> dict[str, Any]:
+def agrees(name: str, made: dict[str, Any]) -> bool:
+    """Return whether the catalogue holds just these readings of a model."""
+    entry = zoo._entry(name)
+    if made.get("backend", "") != entry.get("backend", ""):
+        return False
+    found = {
+        method: reading(zoo._layers(each), each["source"])
+        for method, each in entry["readings"].items()
+    }
+    plain: bool = json.loads(json.dumps(found)) == json.loads(json.dumps(made["readings"]))
+    return plain
+
+
+def of_keras(backend: str, names: Collection[str]) -> list[Recipe]:
+    """Return the models of Keras that are made with one backend."""
+    return [
+        recipe
+        for recipe in RECIPES.values()
+        if recipe.package == "keras"
+        and recipe.name in names
+        and (recipe.name in NEEDS_JAX) == (backend == "jax")
+    ]
+
+
+def read_keras(backend: str, names: Collection[str]) -> dict[str, Any]:
     """Read the models of Keras that are made with one backend."""
     os.environ["KERAS_BACKEND"] = backend
     import keras
 
-    from neurn.arch.keras import keras_layers
-    from neurn.arch.recipes import RECIPES
-
     found = {}
-    for recipe in RECIPES.values():
-        jax = recipe.name in NEEDS_JAX
-        if recipe.package == "keras" and jax == (backend == "jax"):
-            with keras.device("cpu" if jax else "meta"):
-                layers = keras_layers(recipe.build())
-            found[recipe.name] = {
-                "backend": backend,
-                "readings": {"layers": reading(layers, "layers of Keras")},
-            }
+    for recipe in of_keras(backend, names):
+        keras.backend.clear_session()  # names of layers count from the start
+        with keras.device("cpu" if backend == "jax" else "meta"):
+            layers = keras_layers(recipe.build())
+        found[recipe.name] = {
+            "backend": backend,
+            "readings": {"layers": reading(layers, "layers of Keras")},
+        }
     return found
 
 
-def read_torch() -> dict[str, Any]:
-    """Read all models of torch."""
-    import torch
-
-    from neurn import arch
-    from neurn.arch.recipes import RECIPES
-
+def read_torch(names: Collection[str]) -> dict[str, Any]:
+    """Read the models of torch."""
     found = {}
     keep = declare_torchvision()
     for recipe in RECIPES.values():
-        if recipe.package == "keras":
+        if recipe.package == "keras" or recipe.name not in names:
             continue
         start = time.perf_counter()
         try:
@@ -83,8 +124,7 @@ def read_torch() -> dict[str, Any]:
             model = recipe.build()
         wanted = {"trace": {"input": recipe.shape}, "modules": {}}
         read = {
-            method: arch.read.read_torch(model, method, **kwargs)
-            for method, kwargs in wanted.items()
+            method: read_torch_model(model, method, **kwargs) for method, kwargs in wanted.items()
         }
         found[recipe.name] = {
             "readings": {method: reading(*result) for method, result in read.items()}
@@ -99,8 +139,6 @@ def read_torch() -> dict[str, Any]:
 
 def declare_torchvision() -> Any:
     """Declare torchvision's own operators where its library does not fit torch's build."""
-    import torch
-
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
@@ -126,9 +164,6 @@ def reading(layers: Any, source: str) -> dict[str, Any]:
 
 def write(models: dict[str, Any], path: Path) -> None:
     """Write the catalogue: what many layers share is kept once; the same models, the same bytes."""
-    from neurn._files import write_atomic
-    from neurn.arch.recipes import RECIPES
-
     shared: dict[str, int] = {}
 
     def place(value: Any) -> int:

@@ -1,6 +1,7 @@
 """Fixtures and hypothesis profiles shared by the whole suite."""
 
 import importlib.util
+import os
 import sys
 
 import pytest
@@ -55,3 +56,16 @@ def torchvision():
 @pytest.fixture(scope="session")
 def timm(torchvision):
     return pytest.importorskip("timm", reason="timm is not installed")
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """The package on torch, or a skip: it reads its backend once, when it is imported."""
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("keras is not installed")
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+
+    if keras.backend.backend() != "torch":
+        pytest.skip(f"keras is imported with the backend {keras.backend.backend()}")
+    return keras

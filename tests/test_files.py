@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from neurn._files import open_atomic, write_atomic
+from neurn._files import OutputError, open_atomic, prepare_directory, write_atomic
 
 
 def test_writing_replaces_and_leaves_nothing_else(tmp_path):
@@ -50,3 +50,27 @@ def test_a_body_that_raises_leaves_no_file(tmp_path):
         file.write(b"half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_directories_are_made_and_left_empty(tmp_path):
+    prepare_directory(tmp_path / "x" / "y")
+    prepare_directory(tmp_path / "x" / "y")
+    assert list((tmp_path / "x").rglob("*")) == [tmp_path / "x" / "y"]
+
+
+def test_a_file_is_no_directory(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(OutputError, match="file' is a file; give a directory"):
+        prepare_directory(tmp_path / "file")
+    with pytest.raises(OutputError, match=r"cannot write to .*file/sub' .*; give another"):
+        prepare_directory(tmp_path / "file" / "sub")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_directory_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    with pytest.raises(OutputError, match=r"cannot write to .* \(Permission denied\)"):
+        prepare_directory(tmp_path)

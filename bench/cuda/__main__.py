@@ -1,7 +1,9 @@
-"""NeuRN on a GPU beside a copy, torch.compile, eager torch and cuDNN; and in front of ResNet-50.
+"""NeuRN on a GPU beside a copy, torch.compile, eager torch and cuDNN; in front of ResNet-50; and
+sets of sequences, aligned.
 
 python -m bench.cuda                  # everything, printed
 python -m bench.cuda --write-table    # and written to bench/README.md
+python -m bench.cuda --only align     # a part, printed and not written: operator, training, align
 python -m bench.cuda --rehearse       # tiny tensors, on a CPU too: does the program work?
 """
 
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 
 import neurn
+from bench.cuda.align import table_rows
 from bench.cuda.cudnn import DivisiveNormalization, Unavailable
 from bench.cuda.measure import Call, Stopwatch, peak_bytes
 from bench.cuda.resnet import resnet50
@@ -36,6 +39,8 @@ OF_COPY = {"forward": 0.85, "backward": 0.75}
 OF_COPY_SHAPES = SHAPES[:2]
 OF_COMPILE = {"forward": 2.5, "forward, backward": 4.0}
 RESNET_SHARE = 0.01
+
+PARTS = ("operator", "training", "align")
 
 Row = dict[str, str]
 
@@ -210,6 +215,7 @@ def _say(line: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cuda", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, help="measure one part; nothing is written")
     parser.add_argument("--write-table", action="store_true", help="write bench/README.md")
     parser.add_argument("--rehearse", action="store_true", help="tiny tensors, nothing is written")
     options = parser.parse_args(argv)
@@ -218,22 +224,27 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     watch = Stopwatch(device, rounds=2 if options.rehearse else 30)
-    shapes = ((2, 3, 32, 32),) if options.rehearse else SHAPES
-    rows = []
-    for shape in shapes:
-        for dtype in DTYPES:
-            for k in KERNEL_SIZES:
-                _say(f"{shape} {dtype} k = {k}")
-                rows += _contest(shape, dtype, k, watch)
-    _say("ResNet-50")
-    training = _training(watch, *((2, 32) if options.rehearse else (256, 224)))
-    body = (
-        f"{_machine(device, 'python -m bench.cuda --write-table')}\n\n"
-        f"### The operator\n\n{table(rows)}\n\n"
-        f"### A training step, bfloat16, channels last\n\n{table(training)}"
-    )
+    parts = (options.only,) if options.only else PARTS
+    sections = [_machine(device, "python -m bench.cuda --write-table")]
+    if "operator" in parts:
+        rows = []
+        for shape in ((2, 3, 32, 32),) if options.rehearse else SHAPES:
+            for dtype in DTYPES:
+                for k in KERNEL_SIZES:
+                    _say(f"{shape} {dtype} k = {k}")
+                    rows += _contest(shape, dtype, k, watch)
+        sections.append(f"### The operator\n\n{table(rows)}")
+    if "training" in parts:
+        _say("ResNet-50")
+        rows = _training(watch, *((2, 32) if options.rehearse else (256, 224)))
+        sections.append(f"### A training step, bfloat16, channels last\n\n{table(rows)}")
+    if "align" in parts:
+        _say("alignment")
+        rows = table_rows(device, options.rehearse)
+        sections.append(f"### Alignment, scores\n\n{table(rows)}")
+    body = "\n\n".join(sections)
     print(body)
-    if options.write_table and not options.rehearse:
+    if options.write_table and not options.rehearse and not options.only:
         replace_between(README, BEGIN, END, body)
     return 0
 

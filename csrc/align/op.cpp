@@ -1,57 +1,18 @@
 // neurn::nw_scores, registered through torch's stable ABI.
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "bounds.h"
+#include "call.h"
 #include "check.h"
 #include "engine.h"
 #include "threads.h"
 
 namespace neurn::align {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-
-[[noreturn]] void refuse(const std::string& sentence) { throw std::runtime_error(sentence); }
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
-std::string dtype_name(const Tensor& t) {
-  switch (t.scalar_type()) {
-    case ScalarType::Bool:
-      return "bool";
-    case ScalarType::Half:
-      return "float16";
-    case ScalarType::BFloat16:
-      return "bfloat16";
-    case ScalarType::Float:
-      return "float32";
-    case ScalarType::Double:
-      return "float64";
-    case ScalarType::ComplexFloat:
-      return "complex64";
-    case ScalarType::ComplexDouble:
-      return "complex128";
-    default:
-      return torch::headeronly::toString(t.scalar_type());
-  }
-}
 
 // Elements of a vector or a matrix of any strides, in order.
 template <class T, class Element>
@@ -67,35 +28,10 @@ std::vector<T> copied(const Tensor& t) {
   return out;
 }
 
-// read(element) of an integer tensor's element type.
-template <class Read>
-auto read_integers(const char* name, const Tensor& t, const char* allowed, Read read) {
-  switch (t.scalar_type()) {
-    case ScalarType::Byte:
-      return read(uint8_t());
-    case ScalarType::Char:
-      return read(int8_t());
-    case ScalarType::Short:
-      return read(int16_t());
-    case ScalarType::UInt16:
-      return read(uint16_t());
-    case ScalarType::Int:
-      return read(int32_t());
-    case ScalarType::Long:
-      return read(int64_t());
-    default:
-      refuse(std::string(name) + " must have " + allowed + " dtype, got " + dtype_name(t));
-  }
-}
-
 std::vector<int64_t> integers(const char* name, const Tensor& t,
                               const char* allowed = "an integer") {
   return read_integers(name, t, allowed,
                        [&](auto element) { return copied<int64_t, decltype(element)>(t); });
-}
-
-bool is_floating(const Tensor& t) {
-  return t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double;
 }
 
 std::vector<double> floats(const Tensor& t) {
@@ -111,23 +47,11 @@ struct Whole {
 };
 
 constexpr double largest_scale = double(int64_t{1} << 20);
-constexpr double largest_exact = double(int64_t{1} << 53);
 
 Whole whole_scores(const Tensor& substitution, double gap_open, double gap_extend) {
-  for (const auto& [name, gap] : {std::pair{"gap_open", gap_open}, {"gap_extend", gap_extend}}) {
-    if (!std::isfinite(gap) || gap > 0) {
-      refuse(std::string(name) + " must be a finite number <= 0, got " + number(gap));
-    }
-  }
   if (!is_floating(substitution)) {
     std::vector<int64_t> scores =
         integers("substitution", substitution, "an integer or floating (32 or 64 bits)");
-    for (const auto& [name, gap] : {std::pair{"gap_open", gap_open}, {"gap_extend", gap_extend}}) {
-      if (gap != std::floor(gap) || gap <= -largest_exact) {
-        refuse(std::string(name) +
-               " must be a whole number where substitution is of integers, got " + number(gap));
-      }
-    }
     return {std::move(scores), int64_t(gap_open), int64_t(gap_extend), 1};
   }
   std::vector<double> scores = floats(substitution);
@@ -156,24 +80,6 @@ Whole whole_scores(const Tensor& substitution, double gap_open, double gap_exten
   whole.gap_open = whole.substitution.back();
   whole.substitution.pop_back();
   return whole;
-}
-
-void check_shapes(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
-                  const Tensor& substitution) {
-  if (tokens.dim() != 1) {
-    refuse("tokens must have 1 dimension, got " + std::to_string(tokens.dim()));
-  }
-  if (offsets.dim() != 1 || offsets.size(0) == 0 || offsets.scalar_type() != ScalarType::Long) {
-    refuse("offsets must be of int64 and have shape (sequences + 1,)");
-  }
-  if (pairs.dim() != 2 || pairs.size(1) != 2 || pairs.scalar_type() != ScalarType::Long) {
-    refuse("pairs must be of int64 and have shape (pairs, 2)");
-  }
-  const bool square = substitution.dim() == 2 && substitution.size(0) == substitution.size(1);
-  const bool two = substitution.dim() == 1 && substitution.size(0) == 2;
-  if (!square && !two) {
-    refuse("substitution must have shape (symbols, symbols), or (2,) for match and mismatch");
-  }
 }
 
 template <class Element>
@@ -248,48 +154,89 @@ void check_bounds(const Scoring& scoring, const Sequences& set, const int64_t* p
   }
 }
 
-Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
-                 const Tensor& substitution, double gap_open, double gap_extend) {
-  check_shapes(tokens, offsets, pairs, substitution);
-  const std::vector<Token> all = checked_tokens(tokens);
-  const Numbers starts(offsets), listed(pairs);
-  const Whole whole = whole_scores(substitution, gap_open, gap_extend);
-  const bool exact_floats = is_floating(substitution);
-
-  Scoring scoring{0, 0, nullptr, 0, whole.gap_open, whole.gap_extend};
-  std::vector<int32_t> table;
-  if (substitution.dim() == 1) {
-    scoring.match = whole.substitution[0];
-    scoring.mismatch = whole.substitution[1];
-  } else {
-    for (const int64_t score : whole.substitution) {
-      if (score != int32_t(score)) {
-        refuse("substitution must fit 32 bits once its scores are whole, got " +
-               number(double(score) / whole.scale));
+// A call's arguments in order, checked. pairs: (count, 2).
+class Call {
+ public:
+  Call(const Tensor& tokens, const Tensor& offsets, const int64_t* pairs, int64_t count,
+       const Tensor& substitution, double gap_open, double gap_extend)
+      : pairs_(pairs), count_(count), starts_(offsets) {
+    check_call(tokens, offsets, substitution, gap_open, gap_extend);
+    tokens_ = checked_tokens(tokens);
+    const Whole whole = whole_scores(substitution, gap_open, gap_extend);
+    scale_ = whole.scale;
+    scoring_ = {0, 0, nullptr, 0, whole.gap_open, whole.gap_extend};
+    if (substitution.dim() == 1) {
+      scoring_.match = whole.substitution[0];
+      scoring_.mismatch = whole.substitution[1];
+    } else {
+      for (const int64_t score : whole.substitution) {
+        if (score != int32_t(score)) {
+          refuse("substitution must fit 32 bits once its scores are whole, got " +
+                 number(double(score) / whole.scale));
+        }
+        table_.push_back(int32_t(score));
       }
-      table.push_back(int32_t(score));
+      scoring_.symbols = substitution.size(0);
+      // A table of no symbols is one all the same.
+      if (table_.empty()) table_.push_back(0);
+      scoring_.table = table_.data();
     }
-    scoring.symbols = substitution.size(0);
-    // A table of no symbols is one all the same.
-    if (table.empty()) table.push_back(0);
-    scoring.table = table.data();
+    const int64_t sequences = offsets.size(0) - 1, size = int64_t(tokens_.size());
+    set_ = {tokens_.data(), starts_.data(), sequences};
+    check_offsets("offsets", starts_.data(), sequences, size);
+    check_pairs(pairs, count, sequences);
+    check_tokens("tokens", {tokens_.data(), size}, scoring_);
+    check_bounds(scoring_, set_, pairs, count, is_floating(substitution));
   }
-  const int64_t sequences = offsets.size(0) - 1, count = pairs.size(0);
-  const Sequences set{all.data(), starts.data(), sequences};
-  check_offsets("offsets", starts.data(), sequences, int64_t(all.size()));
-  check_pairs(listed.data(), count, sequences);
-  check_tokens("tokens", {all.data(), int64_t(all.size())}, scoring);
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
-  check_bounds(scoring, set, listed.data(), count, exact_floats);
-  std::vector<int64_t> scores(count);
-  const int64_t threads = static_cast<int64_t>(torch::stable::get_num_threads());
-  pair_scores(set, listed.data(), count, scoring, {false, false, false, false, -1}, scores.data(),
-              on_threads(threads));
+  double scale() const { return scale_; }
+
+  std::vector<int64_t> scores() const {
+    std::vector<int64_t> out(count_);
+    pair_scores(set_, pairs_, count_, scoring_, {}, out.data(), threads());
+    return out;
+  }
+
+  std::vector<int64_t> align_all(std::vector<std::vector<Move>>& paths) const {
+    std::vector<int64_t> out(count_);
+    paths.resize(count_);
+    auto one = [&](int64_t p) {
+      out[p] = align(set_[pairs_[2 * p]], set_[pairs_[2 * p + 1]], scoring_, {}, paths[p]);
+    };
+    using One = decltype(one);
+    const Parallel parallel = threads();
+    parallel.run(parallel, count_, &one,
+                 [](void* context, int64_t p) { (*static_cast<One*>(context))(p); });
+    return out;
+  }
+
+ private:
+  static Parallel threads() {
+    return on_threads(static_cast<int64_t>(torch::stable::get_num_threads()));
+  }
+
+  const int64_t* const pairs_;
+  const int64_t count_;
+  const Numbers starts_;
+  std::vector<Token> tokens_;
+  std::vector<int32_t> table_;
+  Scoring scoring_{};
+  Sequences set_{};
+  double scale_ = 1;
+};
+
+// In a tensor of the substitution's kind.
+Tensor tensor_of(const std::vector<int64_t>& scores, const std::vector<int64_t>& sizes,
+                 const Tensor& substitution, double scale, const Tensor& like) {
+  const bool exact_floats = is_floating(substitution);
+  const int64_t count = int64_t(scores.size());
   Tensor out =
-      torch::stable::new_empty(pairs, {count}, exact_floats ? ScalarType::Double : ScalarType::Int);
+      torch::stable::new_empty(like, sizes, exact_floats ? ScalarType::Double : ScalarType::Int);
   void* const result = out.mutable_data_ptr();
   for (int64_t p = 0; exact_floats && p < count; ++p) {
-    static_cast<double*>(result)[p] = double(scores[p]) / whole.scale;
+    static_cast<double*>(result)[p] = double(scores[p]) / scale;
   }
   for (int64_t p = 0; !exact_floats && p < count; ++p) {
     static_cast<int32_t*>(result)[p] = int32_t(scores[p]);
@@ -298,10 +245,10 @@ Tensor scores_of(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
 }
 
 // Whatever is wrong with the arguments is a RuntimeError, as in torch's operators.
-Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
-                 const Tensor& substitution, double gap_open, double gap_extend) {
+template <class Body>
+auto refusing(const Body& body) {
   try {
-    return scores_of(tokens, offsets, pairs, substitution, gap_open, gap_extend);
+    return body();
   } catch (const std::invalid_argument& error) {
     refuse(error.what());
   } catch (const std::overflow_error& error) {
@@ -310,14 +257,83 @@ Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pair
 }
 
 }  // namespace
+
+Tensor nw_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                 const Tensor& substitution, double gap_open, double gap_extend) {
+  check_listed(pairs);
+  return refusing([&] {
+    const Numbers listed(pairs);
+    const Call call(tokens, offsets, listed.data(), pairs.size(0), substitution, gap_open,
+                    gap_extend);
+    return tensor_of(call.scores(), {pairs.size(0)}, substitution, call.scale(), pairs);
+  });
+}
+
+Tensor nw_cross_scores(const Tensor& tokens, const Tensor& offsets, const Tensor& rows,
+                       const Tensor& columns, const Tensor& substitution, double gap_open,
+                       double gap_extend) {
+  check_sides(rows, columns);
+  return refusing([&] {
+    const Numbers first(rows), second(columns);
+    const int64_t height = rows.size(0), width = columns.size(0);
+    std::vector<int64_t> pairs;
+    pairs.reserve(2 * height * width);
+    for (int64_t i = 0; i < height; ++i) {
+      for (int64_t j = 0; j < width; ++j) {
+        pairs.push_back(first.data()[i]);
+        pairs.push_back(second.data()[j]);
+      }
+    }
+    const Call call(tokens, offsets, pairs.data(), height * width, substitution, gap_open,
+                    gap_extend);
+    return tensor_of(call.scores(), {height, width}, substitution, call.scale(), rows);
+  });
+}
+
+PathTensors nw_paths(const Tensor& tokens, const Tensor& offsets, const Tensor& pairs,
+                     const Tensor& substitution, double gap_open, double gap_extend, int64_t) {
+  check_listed(pairs);
+  return refusing([&] {
+    const Numbers listed(pairs);
+    const int64_t count = pairs.size(0);
+    const Call call(tokens, offsets, listed.data(), count, substitution, gap_open, gap_extend);
+    std::vector<std::vector<Move>> paths;
+    const std::vector<int64_t> scores = call.align_all(paths);
+    Tensor begins = torch::stable::new_empty(pairs, {count}, ScalarType::Long);
+    Tensor ends = torch::stable::new_empty(pairs, {count}, ScalarType::Long);
+    int64_t total = 0;
+    for (int64_t p = 0; p < count; ++p) {
+      static_cast<int64_t*>(begins.mutable_data_ptr())[p] = total;
+      total += int64_t(paths[p].size());
+      static_cast<int64_t*>(ends.mutable_data_ptr())[p] = total;
+    }
+    Tensor moves = torch::stable::new_empty(pairs, {total}, ScalarType::Byte);
+    uint8_t* to = static_cast<uint8_t*>(moves.mutable_data_ptr());
+    for (const std::vector<Move>& path : paths) {
+      for (const Move move : path) *to++ = uint8_t(move);
+    }
+    return PathTensors{tensor_of(scores, {count}, substitution, call.scale(), pairs), moves, begins,
+                       ends};
+  });
+}
+
 }  // namespace neurn::align
 
 STABLE_TORCH_LIBRARY_FRAGMENT(neurn, m) {
   m.def(
       "nw_scores(Tensor tokens, Tensor offsets, Tensor pairs, Tensor substitution, "
       "float gap_open, float gap_extend) -> Tensor");
+  m.def(
+      "nw_cross_scores(Tensor tokens, Tensor offsets, Tensor rows, Tensor columns, "
+      "Tensor substitution, float gap_open, float gap_extend) -> Tensor");
+  m.def(
+      "nw_paths(Tensor tokens, Tensor offsets, Tensor pairs, Tensor substitution, float gap_open, "
+      "float gap_extend, int memory=1073741824) -> (Tensor scores, Tensor moves, Tensor begins, "
+      "Tensor ends)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(neurn, CPU, m) {
   m.impl("nw_scores", TORCH_BOX(&neurn::align::nw_scores));
+  m.impl("nw_cross_scores", TORCH_BOX(&neurn::align::nw_cross_scores));
+  m.impl("nw_paths", TORCH_BOX(&neurn::align::nw_paths));
 }

@@ -10,7 +10,7 @@ class MissingExtraError(ImportError):
     """An optional dependency is absent; the message says how to install it."""
 
 
-def import_optional(module: str, extra: str = "demo") -> Any:
+def import_optional(module: str, extra: str = "study") -> Any:
     """Import an optional module, or say in one sentence how to install it.
 
     Parameters

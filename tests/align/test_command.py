@@ -178,6 +178,7 @@ class TestAll:
         (["A", "B", "--out", "x.csv"], "argument --out: only with --all"),
         (["A", "B", "--metric", "score"], "argument --metric: only with --all"),
         (["A", "B", "--threads", "2"], "argument --threads: only with --all"),
+        (["A", "B", "--device", "cuda"], "argument --device: only with --all"),
         (["--all", "{fasta}", "--html", "x"], "argument --html: only without --all"),
         (["--all", "{fasta}", "--plot", "x.png"], "argument --plot: only without --all"),
         (["--all", "{fasta}", "A"], "argument --all: takes no sequence beside it, got ['A']"),
@@ -186,6 +187,10 @@ class TestAll:
             "argument --out: must end in .csv, .parquet, .npz",
         ),
         (["--all", "{fasta}", "--threads", "0"], "threads must be a whole number >= 1, got 0"),
+        (
+            ["--all", "{fasta}", "--device", "tpu9"],
+            "device must be 'cpu' or a CUDA device, got 'tpu9'",
+        ),
         (["--all", "none.fa"], "argument --all: there is no file 'none.fa'"),
         (["none.fa", "B"], "argument A: there is no file 'none.fa'"),
         (["{fasta}", "B"], "argument A: must be one sequence, got 3 in"),

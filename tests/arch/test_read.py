@@ -203,7 +203,7 @@ def keras_layer(kind, shape=(None, 8, 8, 4), activation=None, **attributes):
     return type(kind, (), {"name": kind, "input": tensor, "output": tensor, **attributes})()
 
 
-def test_keras():
+def test_layers_of_keras_without_keras():
     layers = [
         keras_layer("Conv2D", activation="relu", kernel_size=(3, 3), strides=(2, 2), filters=4),
         keras_layer("DepthwiseConv2D", activation="linear", kernel_size=(3, 3), strides=(1, 1)),
@@ -219,3 +219,44 @@ def test_keras():
     assert found.layers[-1].parameters["channels"] == (4, 10)
     assert found.layers[0].shape == (1, 8, 8, 4)
     assert str(arch.sequence(model, "published")) == "CL"
+
+
+def test_keras(keras):
+    shape = (16, 16, 3)
+    x = inputs = keras.Input(shape)
+    x = keras.layers.Conv2D(8, 3, 2, activation="relu", name="first")(x)
+    x = keras.layers.BatchNormalization()(x)
+    y = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = keras.layers.Add(name="join")([x, y])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(10, activation="softmax")(x)
+    model = keras.Model(inputs, outputs)
+    assert isinstance(model, nn.Module)
+    found = arch.sequence(model, "fine")
+    assert found.source == "layers of Keras"
+    assert found.tokens == (
+        *("conv3x3/2", "activation", "batch norm", "depthwise conv3x3"),
+        *("add", "global pool", "linear"),
+    )
+    first = found.layers[0]
+    assert first.name == "first" and first.shape == (1, 7, 7, 8)
+    assert first.parameters["channels"] == (3, 8) and first.parameters["stride"] == (2, 2)
+    assert found.layers[3].parameters["groups"] == 8
+    layers = [
+        keras.Input(shape),
+        keras.layers.Conv2D(4, 3),
+        keras.layers.ReLU(),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Dropout(0.5),
+    ]
+    assert str(arch.sequence(keras.Sequential(layers), "published")) == "CRMD"
+
+
+def test_a_torch_model_with_a_keras_like_face_is_read_as_torch():
+    class Face(nn.Sequential):
+        layers = ()
+
+        def get_config(self):
+            return {}
+
+    assert arch.sequence(Face(nn.Conv2d(3, 4, 3))).tokens == ("conv",)

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -6,10 +7,13 @@ import numpy as np
 import pytest
 
 from neurn import align, arch, cli
+from tests.align.reference import costs
 
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
 )
+
+VGG_AND_MORE = ["VGG11", "VGG16", "VGG19", "ResNet50"]
 
 # Letters of each published architecture, in the order of the figure.
 LENGTHS = [
@@ -39,12 +43,34 @@ class TestPublished:
             len(own["EfficientNetB7"]) == 431 and own["EfficientNetB1"] == found["EfficientNetB7"]
         )
 
-    def test_panels(self):
-        vgg16, vgg19, vgg11 = (
-            arch.zoo.sequence(name, "published") for name in ("VGG16", "VGG19", "VGG11")
-        )
-        assert align.score(vgg16, vgg19) == 15
-        assert align.score(vgg16, vgg11) == align.score(vgg19, vgg11) == -10
+    def test_average_pools(self):
+        # Nine letters V: seven of ResNeSt50, where three pools stand behind split attention and
+        # four in shortcuts, that of the first stage, over single pixels, included.
+        found = {name: str(each).count("V") for name, each in arch.zoo.published().items()}
+        assert {name: count for name, count in found.items() if count} == {
+            "ProxylessNAS": 1,
+            "IBN-ResNet50": 1,
+            "ResNeSt50": 7,
+        }
+        shown = arch.zoo.published(oddities=True).values()
+        assert sum(map(len, shown)) == sum(LENGTHS) == 7777
+
+    @pytest.mark.parametrize(
+        ("a", "b", "score"),
+        [("VGG16", "VGG11", -10), ("VGG16", "VGG19", 15), ("VGG19", "VGG11", -10)],
+    )
+    def test_panels(self, a, b, score):
+        first, second = (str(arch.zoo.sequence(name, "published")) for name in (a, b))
+        scoring = align.Scoring(1, -2, -2)
+        matrix = align.score_matrix(first, second, scoring)
+        cells = costs(first, second, scoring).cells()
+        assert matrix.score == align.score(first, second) == score
+        assert matrix.scores.tolist() == [
+            [cells[i, j][0] for j in range(len(second) + 1)] for i in range(len(first) + 1)
+        ]
+        assert matrix.arrows.tolist() == [
+            [cells[i, j][1] for j in range(len(second) + 1)] for i in range(len(first) + 1)
+        ]
 
     def test_correlation(self, heatmap):
         found = heatmap.correlation()
@@ -54,6 +80,22 @@ class TestPublished:
         assert found[place("EfficientNetB1"), place("EfficientNetB7")] == pytest.approx(1)
         assert found[place("ResNet152"), place("DenseNet169")] == pytest.approx(1, abs=0.005)
         assert found.min() == pytest.approx(-0.89, abs=0.005)
+
+    def test_correlation_is_pearson_s_of_reference_scores(self, heatmap):
+        names = ["VGG16", "VGG19", "VGG11", "Xception", "SqueezeNet"]
+        read = [heatmap.sequences[heatmap.names.index(name)] for name in names]
+        scoring = align.Scoring(2, -1, -0.5)
+        scores = [[float(costs(x.tokens, y.tokens, scoring).score()) for y in read] for x in read]
+        found = arch.similarity(dict(zip(names, read, strict=True)), "published")
+        assert found.scores.tolist() == scores
+        np.testing.assert_allclose(found.correlation(), np.corrcoef(scores), atol=1e-12)
+
+    def test_oddities_are_a_switch(self):
+        own = arch.similarity("published", "published")
+        found, place = own.correlation(), own.names.index
+        assert found[place("EfficientNetB1"), place("EfficientNetB7")] < 0.9999
+        with pytest.raises(ValueError, match="oddities belong to"):
+            arch.similarity("published", "canonical", oddities=True)
 
 
 class TestZoo:
@@ -173,8 +215,21 @@ class TestCommand:
         page = tmp_path / "a.html"
         self.run("compare", "VGG16", "VGG19", "--vocabulary", "published", "--html", page)
         assert "similarity 0.93" in capsys.readouterr().out and page.stat().st_size > 1000
+        assert "stage 3: 3 vs 4 blocks" in page.read_text()
+        self.run("compare", "VGG16", "VGG19", "--blocks", "--scoring", "graded")
+        assert re.search("stage 4: 3 vs 4 blocks +block3_pool +differs", capsys.readouterr().out)
         self.run("compare", "VGG16", "VGG19", "VGG11")
         assert capsys.readouterr().out.startswith("name,VGG16,VGG19,VGG11\nVGG16,1.0,")
+
+    @needs_matplotlib
+    def test_pictures_of_two_and_three(self, tmp_path, capsys):
+        letters = ("--vocabulary", "published")
+        for count, names in ((2, ["VGG16", "VGG11"]), (3, ["VGG11", "VGG16", "VGG19"])):
+            png, page = tmp_path / f"{count}.png", tmp_path / f"{count}.html"
+            self.run("compare", *names, *letters, "--plot", png, "--html", page)
+            assert png.read_bytes().startswith(b"\x89PNG") and "</html>" in page.read_text()
+            assert capsys.readouterr().out
+        assert "<svg" in page.read_text() and len(list(tmp_path.iterdir())) == 4
 
     @needs_matplotlib
     @pytest.mark.parametrize("suffix", ["csv", "npz", "png", "html"])
@@ -192,6 +247,10 @@ class TestCommand:
             (["compare", "VGG16"], "two models or more"),
             (["compare", "VGG16", "VGG16"], "twice"),
             (["matrix", "--out", "m.xyz"], "must end in"),
+            (["compare", "VGG16", "VGG19", "--plot", "m.gif"], "must end in .png, .pdf, .svg"),
+            (["compare", "VGG16", "VGG19", "VGG11", "--blocks"], "--blocks: is for two models"),
+            (["compare", *VGG_AND_MORE, "--plot", "m.png"], "is for two or three models, got 4"),
+            (["compare", *VGG_AND_MORE[1:], "--plot", "m.png"], "1 to 60 layers each"),
         ],
     )
     def test_wrong_usage(self, arguments, words, capsys):

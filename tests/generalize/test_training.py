@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from neurn.generalize import LabelLeakError, TrainingConfig
-from neurn.generalize.front_ends import build
+from neurn.generalize.models import build
 from neurn.generalize.training import as_tensor, fit, predict
 
 CONFIG = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.01)

@@ -1,8 +1,8 @@
 // Runs CUDA kernels on a processor: the threads of a block, or of a cluster of blocks, take turns
-// as fibers that change at barriers and shuffles only. A barrier that is missing shows as a wrong
-// result in at least one of the orders that threads can be run in; a barrier that not all threads
-// reach is reported. Shared memory is poisoned before use and allocated to the byte, so that the
-// address sanitizer sees what leaves it.
+// as fibers that change at barriers, shuffles and pauses only. A barrier that is missing shows as a
+// wrong result in at least one of the orders that threads can be run in; a barrier that not all
+// threads reach is reported. Shared memory is poisoned before use and allocated to the byte, so
+// that the address sanitizer sees what leaves it.
 #pragma once
 
 #include <sys/mman.h>
@@ -48,7 +48,7 @@ struct Block {
   Dim index;
   int rank;
   unsigned char* shared;
-  uint64_t shuffled[2][1024];
+  uint64_t gathered[2][2][1024];  // of two shuffles, each in two parts
 };
 
 struct Thread {
@@ -244,18 +244,78 @@ inline void named_barrier(int name, int threads) {
   emulator::wait(emulator::Wait::named, name, static_cast<size_t>(threads));
 }
 
+// Every lane's value, once all of them have come; read by lane number.
+template <class V>
+class Gathered {
+ public:
+  explicit Gathered(V value) {
+    static_assert(sizeof(V) <= 16);
+    emulator::Thread& self = emulator::current();
+    first_ = self.number / 32 * 32;
+    for (size_t part = 0; part < sizeof(V); part += 8) {
+      const size_t bytes = std::min<size_t>(8, sizeof(V) - part);
+      // Two sets in turn, each in two halves: a lane may be one shuffle ahead of those that read.
+      uint64_t* values = self.block->gathered[self.shuffles % 2][part / 8];
+      std::memcpy(&values[self.number], reinterpret_cast<const char*>(&value) + part, bytes);
+    }
+    values_ = self.block->gathered[self.shuffles++ % 2];
+    emulator::wait(emulator::Wait::warp, self.number / 32, 32);
+  }
+  V of(int lane) const {
+    V value;
+    for (size_t part = 0; part < sizeof(V); part += 8) {
+      const size_t bytes = std::min<size_t>(8, sizeof(V) - part);
+      std::memcpy(reinterpret_cast<char*>(&value) + part, &values_[part / 8][first_ + lane], bytes);
+    }
+    return value;
+  }
+
+ private:
+  uint64_t (*values_)[1024];
+  int first_;
+};
+
 template <class V>
 V shuffle_down(V value, int offset) {
-  static_assert(sizeof(V) <= 8);
-  emulator::Thread& self = emulator::current();
-  // Two sets in turn: a lane may be one shuffle ahead of those that still read.
-  uint64_t* values = self.block->shuffled[self.shuffles++ % 2];
-  std::memcpy(&values[self.number], &value, sizeof value);
-  emulator::wait(emulator::Wait::warp, self.number / 32, 32);
-  const int lane = self.number % 32 + offset;
-  if (lane < 32) std::memcpy(&value, &values[self.number + offset], sizeof value);
+  const int lane = emulator::current().number % 32;
+  const Gathered<V> all(value);
+  return lane + offset < 32 ? all.of(lane + offset) : value;
+}
+template <class V>
+V shuffle_up(V value, int offset, int width) {
+  const int lane = emulator::current().number % 32;
+  const Gathered<V> all(value);
+  return lane % width >= offset ? all.of(lane - offset) : value;
+}
+inline int warp_largest(int value) {
+  const Gathered<int> all(value);
+  for (int lane = 0; lane < 32; ++lane) value = std::max(value, all.of(lane));
   return value;
 }
+inline int64_t from_first_lane(int64_t value) { return Gathered<int64_t>(value).of(0); }
+inline void warp_barrier() {
+  emulator::wait(emulator::Wait::warp, emulator::current().number / 32, 32);
+}
+
+// Threads change at barriers only.
+template <class V>
+V atomic_add(V* at, V value) {
+  const V old = *at;
+  *at += value;
+  return old;
+}
+inline void atomic_or(int* at, int value) { *at |= value; }
+template <class V>
+void atomic_max(V* at, V value) {
+  *at = std::max(*at, value);
+}
+inline void publish(int64_t* at, int64_t value) { *at = value; }
+inline int64_t published(const int64_t* at) { return *at; }
+template <class V>
+V read_fresh(const V* at) {
+  return *at;
+}
+inline void pause() { emulator::to_scheduler(false); }
 
 // Nothing arrives before it is waited for.
 template <class V>

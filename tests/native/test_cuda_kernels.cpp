@@ -3,9 +3,9 @@
 // shared memory, with and without clusters. Arrays are exactly as large as the images.
 #include <cinttypes>
 #include <limits>
-#include <memory>
 #include <random>
 
+#include "cuda_memory.h"
 #include "neurn/check.h"
 #include "neurn/cuda/element.cuh"
 #include "neurn/cuda/kernels.h"
@@ -57,17 +57,6 @@ struct Image {
     std::vector<double> all(static_cast<size_t>(n * c * h * w));
     for (size_t i = 0; i < all.size(); ++i) all[i] = widen(at(static_cast<int64_t>(i)));
     return all;
-  }
-};
-
-// Memory of a call, to the byte, and poisoned.
-struct Memory {
-  std::vector<std::unique_ptr<char[]>> blocks;
-  static void* allocate(void* self, int64_t bytes) {
-    auto& blocks = static_cast<Memory*>(self)->blocks;
-    blocks.emplace_back(new char[static_cast<size_t>(bytes)]);
-    std::memset(blocks.back().get(), 0xff, static_cast<size_t>(bytes));
-    return blocks.back().get();
   }
 };
 

@@ -11,10 +11,10 @@ namespace {
 // Calls f with the cell of the scoring and the number of token planes, both known when compiled.
 template <class F>
 [[gnu::always_inline]] inline void specialize(const BitScoring& scoring, F f) {
-  const auto with_cell = [&]<class Cell>(std::type_identity<Cell>) NEURN_INLINE {
+  const auto with_cell = [&]<class Cell>(std::type_identity<Cell>) NEURN_LAMBDA {
     const Cell cell(scoring.equal, scoring.unequal);
     constexpr int kinds = sizeof token_plane_counts / sizeof *token_plane_counts;
-    unroll<kinds>([&](auto kind) NEURN_INLINE {
+    unroll<kinds>([&](auto kind) NEURN_LAMBDA {
       constexpr int planes = token_plane_counts[decltype(kind)::value];
       if (scoring.token_planes == planes) f(cell, std::integral_constant<int, planes>());
     });
@@ -73,7 +73,7 @@ template <Sweep sweep, class Cell, int K>
 }
 
 void run_strip_call(const StripCall& call) {
-  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
     using Cell = std::remove_cvref_t<decltype(cell)>;
     constexpr int K = decltype(planes)::value;
     switch (call.kind) {
@@ -116,7 +116,7 @@ void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_pl
 
 int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int planes) {
   int64_t count[most_planes] = {};
-  const auto add = [&](uint64_t bytes, int by) NEURN_INLINE {
+  const auto add = [&](uint64_t bytes, int by) NEURN_LAMBDA {
     for (int k = 0; k < planes; ++k) count[k] += bytes >> (8 * (4 * u + k)) & (by == 8 ? 255 : 1);
   };
   int64_t t = 0;
@@ -156,7 +156,7 @@ void pack_border(const uint64_t* border, int64_t count, uint64_t* bits) {
 }
 
 void run_lanes_call(const LaneCall& call) {
-  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_INLINE {
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
     constexpr int K = decltype(planes)::value;
     return call.shared ? run_lanes<true, K>(cell, call) : run_lanes<false, K>(cell, call);
   });

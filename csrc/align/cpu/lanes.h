@@ -29,12 +29,12 @@ template <bool shared, int K, int R, bool ragged, class Cell>
     Bits h[B], token[K];
     for (int k = 0; k < B; ++k) h[k] = load(difference + k * words);
     for (int k = 0; k < K; ++k) token[k] = load_column<shared>(column + k * column_words);
-    unroll<R>([&](auto index) NEURN_INLINE {
+    unroll<R>([&](auto index) NEURN_LAMBDA {
       constexpr int r = decltype(index)::value;
       const uint64_t* own = rows + r * K * words;
       Bits differ = token[0] ^ load(own);
       for (int k = 1; k < K; ++k) {
-        differ = logic([](auto d, auto p, auto q) NEURN_INLINE { return d | (p ^ q); }, differ,
+        differ = logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); }, differ,
                        token[k], load(own + k * words));
       }
       cell.template step<false>(v[r], h, differ, nullptr, nullptr);
@@ -81,9 +81,9 @@ template <int B>
     for (int k = 0; k < B; ++k) {
       const Bits x = load(difference + k * words), c = load(counter + k * words);
       store(counter + k * words,
-            logic([](auto p, auto q, auto r) NEURN_INLINE { return p ^ q ^ r; }, c, x, carry));
+            logic([](auto p, auto q, auto r) NEURN_LAMBDA { return p ^ q ^ r; }, c, x, carry));
       carry =
-          logic([](auto p, auto q, auto r) NEURN_INLINE { return majority(p, q, r); }, c, x, carry);
+          logic([](auto p, auto q, auto r) NEURN_LAMBDA { return majority(p, q, r); }, c, x, carry);
     }
     for (int k = B; k < used; ++k) {
       const Bits c = load(counter + k * words);

@@ -77,7 +77,7 @@ template <class T, bool affine, bool compare, int R, bool begins>
   }
   Vector v[R], x[R], token[R];
   const T* scores[R];
-  unroll<R>([&](auto r) NEURN_INLINE {
+  unroll<R>([&](auto r) NEURN_LAMBDA {
     v[r] = begins && affine ? open & now & ~before : Vector{};
     x[r] = open;
     if constexpr (compare) {
@@ -93,7 +93,7 @@ template <class T, bool affine, bool compare, int R, bool begins>
     Vector h = N::load(state), y = affine ? N::load(state + lanes) : Vector{};
     Vector shown{};
     if constexpr (compare) shown = N::load(column + j * lanes);
-    unroll<R>([&](auto r) NEURN_INLINE {
+    unroll<R>([&](auto r) NEURN_LAMBDA {
       Vector s;
       if constexpr (compare) {
         s = choose<Vector>(shown == token[r], equal, unequal);

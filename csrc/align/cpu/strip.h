@@ -97,7 +97,7 @@ struct Before {
 [[gnu::always_inline]] inline Bits carried_on(Bits turned, Bits from) {
 #if defined(__AVX512F__)
   const Bits top = broadcast(uint64_t{1} << 63);
-  const Bits mixed = logic([](auto x, auto y, auto t) NEURN_INLINE { return (x & ~t) | (y & t); },
+  const Bits mixed = logic([](auto x, auto y, auto t) NEURN_LAMBDA { return (x & ~t) | (y & t); },
                            turned, from, top);
   return reinterpret_cast<Bits>(_mm512_mask_rol_epi64(reinterpret_cast<__m512i>(turned), 0x80,
                                                       reinterpret_cast<__m512i>(mixed), 1));
@@ -161,7 +161,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
     if constexpr (sweep.borders) {
       for (int k = 0; k < B; ++k) above[k] = broadcast(over[k][t]);
     }
-    unroll<U>([&](auto index) NEURN_INLINE {
+    unroll<U>([&](auto index) NEURN_LAMBDA {
       constexpr int u = decltype(index)::value;
       const int64_t at = t - u * lanes;
       Bits* v = now.v[u];
@@ -176,7 +176,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
         if constexpr (!sweep.keeps) {
           h[k] = carried_on(turned, above[k]);
         } else if constexpr (u > 0 || sweep.borders) {
-          h[k] = logic([](auto x, auto c, auto kept) NEURN_INLINE { return (x | c) & kept; },
+          h[k] = logic([](auto x, auto c, auto kept) NEURN_LAMBDA { return (x | c) & kept; },
                        double_last_word(turned), carry_of_last_word(above[k]), keep);
         } else {
           h[k] = double_last_word(turned) & keep;
@@ -187,14 +187,14 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
         const Bits fresh = load(starts + at);
         for (int k = 0; k < B; ++k) v[k] &= ~fresh;
       }
-      const auto own = [&](int k) NEURN_INLINE {
+      const auto own = [&](int k) NEURN_LAMBDA {
         if constexpr (!sweep.joins) return rows.token[u][k];
-        return logic([](auto x, auto y, auto now) NEURN_INLINE { return (x & now) | (y & ~now); },
+        return logic([](auto x, auto y, auto now) NEURN_LAMBDA { return (x & now) | (y & ~now); },
                      rows.token[u][k], before.rows.token[u][k], begun);
       };
       Bits differ = load(plane[0] + at) ^ own(0);
       for (int k = 1; k < K; ++k) {
-        differ = logic([](auto d, auto p, auto q) NEURN_INLINE { return d | (p ^ q); }, differ,
+        differ = logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); }, differ,
                        load(plane[k] + at), own(k));
       }
       if constexpr (sweep.traces) {

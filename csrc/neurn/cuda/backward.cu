@@ -1,7 +1,7 @@
 // Chooses and starts the kernels of neurn::backward.
+#include "../../cuda/launch.h"
 #include "backward.cuh"
 #include "kernels.h"
-#include "launch.h"
 #include "plain.cuh"
 #include "plan.h"
 

@@ -1,7 +1,7 @@
 // Element types in memory and the type computed in.
 #pragma once
 
-#include "device.h"
+#include "../../cuda/device.h"
 #if !defined(__CUDACC__)
 #include "../cpu/element.h"
 #endif

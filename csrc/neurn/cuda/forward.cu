@@ -1,7 +1,7 @@
 // Chooses and starts the kernels of neurn::forward_stats.
+#include "../../cuda/launch.h"
 #include "forward.cuh"
 #include "kernels.h"
-#include "launch.h"
 #include "plain.cuh"
 #include "plan.h"
 

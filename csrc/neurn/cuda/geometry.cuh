@@ -1,8 +1,8 @@
 // Where pixels, windows and tiles lie.
 #pragma once
 
+#include "../../cuda/device.h"
 #include "../problem.h"
-#include "device.h"
 
 namespace neurn::cuda {
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurn import align
+from neurn._command import ArgumentError
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align.read import FORMATS, SPLITS, NamedSequence, parse, read_matrix, read_sequences
@@ -28,10 +29,6 @@ SUFFIXES = (".csv", ".parquet", ".npz")
 # A literal that looks like one of these is more likely a file's name with a slip in it.
 _FILE_SUFFIXES = (".fa", ".fasta", ".faa", ".fna", ".json", ".jsonl", ".txt")
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     every.add_argument("--metric", choices=METRICS, help="default: score")
     every.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
+    every.add_argument("--device", metavar="D", help="cuda, to score on a GPU; default: cpu")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress; of a pair, no text")
 
@@ -106,12 +104,19 @@ def run(options: argparse.Namespace) -> int:
             _pair(options)
         else:
             _all(options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ArgumentError(str(error)) from error
     return 0
 
 
-_BELONGS_TO_ALL = {"html": False, "plot": False, "out": True, "metric": True, "threads": True}
+_BELONGS_TO_ALL = {
+    "html": False,
+    "plot": False,
+    "out": True,
+    "metric": True,
+    "threads": True,
+    "device": True,
+}
 
 
 def _pair(options: argparse.Namespace) -> None:
@@ -158,6 +163,7 @@ def _all(options: argparse.Namespace) -> None:
         _scoring(options),
         metric=metric,
         threads=options.threads,
+        device=options.device,
         progress=progress,
         **_restrictions(options),
     )

@@ -8,7 +8,7 @@ from html import escape
 from neurn.align.text import MARKERS, label
 
 # Violet, orange and grey differ in lightness too, and the marker between the rows says the same.
-_STYLE = """
+STYLE = """
 .neurn-alignment { color: #1b1b1f; background: #fff;
   font: .9rem/1.4 Georgia, "DejaVu Serif", serif; }
 .neurn-alignment p { margin: .3rem 0; }
@@ -28,7 +28,7 @@ _STYLE = """
 
 _CLASSES = {"=": "match", "X": "mismatch", "I": "gap", "D": "gap"}
 
-_LEGEND = (
+LEGEND = (
     '<small>a above b; <b class="match">| identical</b> <b class="mismatch">. different</b> '
     '<b class="gap">- gap</b></small>'
 )
@@ -55,11 +55,11 @@ def fragment(
     shown : int, optional
         Leave out columns in the middle if there are more than this.
     """
-    columns = "".join(_columns(a, b, operations, shown))
+    inside = "".join(columns(a, b, operations, shown))
     return (
-        f'<div class="neurn-alignment"><style>{_STYLE}</style>\n<p>{escape(summary)}</p>\n'
-        f'<div class="columns">{columns}</div>\n<p><code>{escape(cigar)}</code></p>\n'
-        f"<p>{_LEGEND}</p></div>"
+        f'<div class="neurn-alignment"><style>{STYLE}</style>\n<p>{escape(summary)}</p>\n'
+        f'<div class="columns">{inside}</div>\n<p><code>{escape(cigar)}</code></p>\n'
+        f"<p>{LEGEND}</p></div>"
     )
 
 
@@ -72,9 +72,10 @@ def page(body: str, title: str) -> str:
     )
 
 
-def _columns(
-    a: Sequence[object], b: Sequence[object], operations: str, shown: int | None
+def columns(
+    a: Sequence[object], b: Sequence[object], operations: str, shown: int | None = None
 ) -> Iterator[str]:
+    """Yield a ``<span>`` for each column; the arguments are those of `fragment`."""
     total = len(operations)
     head = tail = total
     if shown is not None and total > shown:

@@ -1,4 +1,4 @@
-"""Scores of many pairs at once, on several threads."""
+"""Scores of many pairs at once, on several threads or GPUs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from neurn import _core
-from neurn.align.encoding import Encoded, Part, encode
+from neurn.align.device import Device, choose_devices, tiled_scores
+from neurn.align.encoding import Encoded, encode
 from neurn.align.progress import Progress, half, show_progress
 from neurn.align.region import is_symmetric, make_region, parse_free_ends
 from neurn.align.scoring import Scoring, WholeScores
@@ -30,6 +31,7 @@ def all_pairs(
     free_ends: str | Iterable[str] = (),
     band: int | None = None,
     threads: int | None = None,
+    device: Device | None = None,
     progress: bool | Progress | None = None,
 ) -> npt.NDArray[Any]:
     """Align every sequence with every one.
@@ -48,6 +50,10 @@ def all_pairs(
         As in `neurn.align.score`.
     threads : int, optional
         ``torch.get_num_threads()`` by default. The result does not depend on it.
+    device : str, torch.device or sequence of these, optional
+        "cuda", or several such devices, to score there; the result is the same. By default where
+        the first sequence that is a tensor on a GPU lies, else the CPU. Whole alignments only: no
+        free_ends, no band.
     progress : bool or callable, optional
         True: a bar; a callable is called now and then with the numbers of pairs done (about) and of
         all. Ctrl-C stops the call in either case.
@@ -62,7 +68,8 @@ def all_pairs(
     ------
     TypeError, ValueError, OverflowError
         As `neurn.align.score`; ValueError for an unknown metric, a dtype that cannot hold the
-        result, or threads < 1.
+        result, threads < 1, or a device that is not present; OverflowError on a GPU where scores
+        can exceed 2^53.
 
     Examples
     --------
@@ -74,20 +81,25 @@ def all_pairs(
     """
     call = _Call(scoring, metric, dtype, free_ends, band, threads)
     sequences = list(sequences)
+    devices = call.devices(device, sequences)
     encoded = encode(sequences, call.scoring)
     symmetric = call.symmetric
     with show_progress(progress, "aligning") as report:
-        scores = _core.align_cross(
-            encoded.tokens,
-            encoded.offsets,
-            encoded.tokens,
-            encoded.offsets,
-            symmetric,
-            encoded.scoring,
-            call.region,
-            call.threads,
-            report,
-        )
+        if devices:
+            every = range(len(sequences))
+            scores = call.tiled(encoded, every, every, devices, report, symmetric)
+        else:
+            scores = _core.align_cross(
+                encoded.tokens,
+                encoded.offsets,
+                encoded.tokens,
+                encoded.offsets,
+                symmetric,
+                encoded.scoring,
+                call.region,
+                call.threads,
+                report,
+            )
     if metric == "score":
         return call.scores(scores, encoded)
     own = call.self_scores(encoded)
@@ -109,6 +121,7 @@ def cross_pairs(
     free_ends: str | Iterable[str] = (),
     band: int | None = None,
     threads: int | None = None,
+    device: Device | None = None,
     progress: bool | Progress | None = None,
 ) -> npt.NDArray[Any]:
     """Align every sequence of a with every one of b.
@@ -116,7 +129,7 @@ def cross_pairs(
     Parameters
     ----------
     a, b : iterable of sequences of hashables
-    scoring, metric, dtype, free_ends, band, threads, progress
+    scoring, metric, dtype, free_ends, band, threads, device, progress
         As in `all_pairs`.
 
     Returns
@@ -136,14 +149,21 @@ def cross_pairs(
     """
     call = _Call(scoring, metric, dtype, free_ends, band, threads)
     a, b = list(a), list(b)
+    devices = call.devices(device, [*a, *b])
     encoded = encode([*a, *b], call.scoring, _numbered(len(a)))
-    first, second = encoded.part(0, len(a)), encoded.part(len(a), len(a) + len(b))
+    first, second = range(len(a)), range(len(a), len(a) + len(b))
     two_ways = metric == "similarity" and not call.symmetric
     with show_progress(progress, "aligning") as report:
 
-        def cross(x: Part, y: Part, report: Progress | None) -> npt.NDArray[np.int64]:
+        def cross(x: range, y: range, report: Progress | None) -> npt.NDArray[Any]:
+            if devices:
+                return call.tiled(encoded, x, y, devices, report)
+            parts = (encoded.part(side.start, side.stop) for side in (x, y))
             native, region = encoded.scoring, call.region
-            return _core.align_cross(*x, *y, False, native, region, call.threads, report)
+            (tokens, offsets), others = parts
+            return _core.align_cross(
+                tokens, offsets, *others, False, native, region, call.threads, report
+            )
 
         if two_ways:
             scores = cross(first, second, half(report, 0))
@@ -260,6 +280,7 @@ class _Call:
                 f"dtype must be a floating one for scores that are not whole, got {self.dtype}"
             )
         self.free_ends = parse_free_ends(free_ends)
+        self.band = band
         self.region = make_region(self.free_ends, band)
         if threads is None:
             threads = torch.get_num_threads()
@@ -274,7 +295,33 @@ class _Call:
     def self_scores(self, encoded: Encoded) -> npt.NDArray[np.int64]:
         return self_scores(encoded, self.whole, self.free_ends, self.region, self.threads)
 
-    def scores(self, scores: npt.NDArray[np.int64], encoded: Encoded) -> npt.NDArray[Any]:
+    def devices(self, device: Device | None, sequences: list[Any]) -> list[torch.device]:
+        """Return the GPUs to use, if any."""
+        devices = choose_devices(device, sequences)
+        if devices and (self.free_ends or self.band is not None):
+            name = "free_ends" if self.free_ends else "band"
+            raise ValueError(
+                f"{name} must be left out on a CUDA device, which scores whole alignments only: "
+                "use device='cpu'"
+            )
+        return devices
+
+    def tiled(
+        self,
+        encoded: Encoded,
+        rows: range,
+        columns: range,
+        devices: list[torch.device],
+        report: Progress | None,
+        symmetric: bool = False,
+    ) -> npt.NDArray[Any]:
+        """Return whole scores, from GPUs."""
+        bound = _largest(encoded, self.whole, further=1)
+        return tiled_scores(
+            encoded, rows, columns, self.whole, devices, report, symmetric=symmetric, bound=bound
+        )
+
+    def scores(self, scores: npt.NDArray[Any], encoded: Encoded) -> npt.NDArray[Any]:
         """Return scores in the scoring's own units and the right dtype."""
         bound = _largest(encoded, self.whole)
         dtype = self.dtype
@@ -290,10 +337,10 @@ class _Call:
         return scores.astype(dtype, copy=False)
 
 
-def _largest(encoded: Encoded, whole: WholeScores) -> int:
-    """Bound the absolute score of any two of the sequences."""
-    longest = int(encoded.lengths.max(initial=0))
+def _largest(encoded: Encoded, whole: WholeScores, further: int = 0) -> int:
+    """Bound the absolute score of any two of the sequences, and of that many tokens more."""
+    longest = int(encoded.lengths.max(initial=0)) + further
     pair = max(abs(whole.match), abs(whole.mismatch))
     if encoded.table is not None:
         pair = int(abs(encoded.table.astype(np.int64)).max(initial=0))
-    return longest * pair + 2 * longest * -whole.gap - 2 * whole.gap_open
+    return longest * pair + 2 * longest * -whole.gap - (2 + further) * whole.gap_open + further

@@ -10,25 +10,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from neurn import arch
+from neurn import align, arch
+from neurn._command import ArgumentError
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align import html
 from neurn.align.command import Table, lines
 from neurn.arch.plot import new_figure_axes
 from neurn.arch.read import METHODS
-from neurn.arch.similarity import VALUES
+from neurn.arch.similarity import SCORING, VALUES
 from neurn.arch.vocabulary import UNKNOWN, VOCABULARIES
 
 PICTURES = (".png", ".pdf", ".svg")
 TABLES = (".csv", ".parquet", ".npz")
 PAGES = (".html",)
+SCORINGS: dict[str, align.Scoring | arch.Graded] = {
+    "heatmap": SCORING,
+    "matrices": align.Scoring(),
+    "graded": arch.Graded(),
+}
 
 _MODEL = "a name of the zoo, module:callable, or an ONNX file"
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,24 +38,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
     each = parts.add_parser("list", help="names of the zoo, and what defines them")
     each.add_argument("--which", choices=arch.zoo.KINDS, default="all", help="default: all")
-    each.add_argument("--json", action="store_true", help="print JSON")
+    _add_output(each)
 
     show = parts.add_parser("show", help="the layers of a model")
     show.add_argument("model", metavar="MODEL", help=_MODEL)
     _add_reading(show)
-    show.add_argument("--json", action="store_true", help="print JSON")
+    _add_output(show)
 
     compare = parts.add_parser("compare", help="align two models, or print how alike several are")
     compare.add_argument("models", metavar="MODEL", nargs="+", help=f"two or more: {_MODEL}")
     _add_reading(compare)
-    compare.add_argument("--html", metavar="FILE", help="of two: write the alignment as a page")
-    compare.add_argument("--json", action="store_true", help="print JSON")
+    _add_scoring(compare)
+    compare.add_argument(
+        "--blocks", action="store_true", help="of two: stages and blocks in place of columns"
+    )
+    compare.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw two side by side, with whole blocks, or three in detail: layers and score "
+        f"matrices ({', '.join(PICTURES)})",
+    )
+    compare.add_argument("--html", metavar="FILE", help="the same as a page")
+    _add_output(compare)
 
     matrix = parts.add_parser("matrix", help="how alike all models of a set are")
     matrix.add_argument(
         "--models", metavar="MODEL", nargs="+", help="default: the 44 published architectures"
     )
     _add_reading(matrix)
+    _add_scoring(matrix)
     matrix.add_argument("--what", choices=VALUES, default="index", help="default: index")
     matrix.add_argument(
         "--oddities",
@@ -67,7 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"write {', '.join((*TABLES, *PICTURES, *PAGES))}; CSV is printed otherwise",
     )
     matrix.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
-    matrix.add_argument("--quiet", action="store_true", help="no progress")
+    _add_output(matrix)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +97,15 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         "--input", metavar="SHAPE", type=_shape, help="of torch models: 1,3,224,224"
     )
     parser.add_argument("--unknown", choices=UNKNOWN, help="what becomes of unknown layers")
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scoring",
+        choices=[*SCORINGS],
+        help="heatmap: 2, -1, gap -0.5 (default); matrices: 1, -2, -2, the published matrices' "
+        "(default of three in detail); graded: by kernel, stride, groups and width too",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -103,7 +130,7 @@ def _list(options: argparse.Namespace) -> None:
         print(json.dumps({name: arch.zoo.provenance(name) for name in names}, indent=1))
         return
     width = max(map(len, names))
-    for name in names:
+    for name in () if options.quiet else names:
         made = arch.zoo.provenance(name)
         version = f" {made['version']}" if made["version"] else ""
         print(f"{name:<{width}}  {made['package']}{version}")
@@ -118,6 +145,7 @@ def _show(options: argparse.Namespace) -> None:
             for token, layer in zip(found.tokens, found.layers, strict=True)
         ]
         print(json.dumps({"source": found.source, "layers": layers}))
+    if options.json or options.quiet:
         return
     rows = [
         (token, layer.module or layer.kind, "x".join(map(str, layer.shape or ())), layer.name)
@@ -134,25 +162,70 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    if len(options.models) < 2:
+    count = len(options.models)
+    if count < 2:
         raise ArgumentError("argument MODEL: give two models or more, got 1")
-    if options.html is not None and len(options.models) > 2:
-        raise ArgumentError(f"argument --html: is for two models, got {len(options.models)}")
+    for name, most in (("html", 3), ("plot", 3), ("blocks", 2)):
+        if getattr(options, name) and count > most:
+            few = "two models" if most == 2 else "two or three models"
+            raise ArgumentError(f"argument --{name}: is for {few}, got {count}")
+    if options.plot is not None and Path(options.plot).suffix.lower() not in PICTURES:
+        raise ArgumentError(
+            f"argument --plot: must end in {', '.join(PICTURES)}, got {options.plot!r}"
+        )
     found = _similarity(options, options.models)
-    if len(options.models) > 2:
+    if count > 2:
+        if count == 3:
+            _zoom(options, found)
         table = Table(list(found.names), "index", found.index)
         if options.json:
             print(json.dumps({"names": found.names, "index": found.index.tolist()}))
-        else:
+        elif not options.quiet:
             table.write_csv(sys.stdout)
         return
-    alignment = found.align(*found.names)
-    if options.html is not None:
-        write_atomic(Path(options.html), alignment.to_html())
+    a, b = found.names
+    if options.blocks or options.plot or options.html:
+        first, second = found.sequences
+        blocks = arch.align_blocks(first, second, found.scoring, names=(a, b))
+        if options.html is not None:
+            write_atomic(Path(options.html), blocks.to_html())
+        if options.plot is not None:
+            _save(blocks.plot(_new_figure()), options.plot)
+    alignment = blocks.alignment if options.blocks else found.align(a, b)
     if options.json:
         print(alignment.to_json())
-    else:
-        print(f"a: {found.names[0]}\nb: {found.names[1]}\n{alignment}")
+    elif not options.quiet:
+        print(blocks if options.blocks else f"a: {a}\nb: {b}\n{alignment}")
+
+
+def _zoom(options: argparse.Namespace, found: arch.Similarity) -> None:
+    if options.plot is None and options.html is None:
+        return
+    models = dict(zip(found.names, found.sequences, strict=True))
+    scoring = SCORINGS[options.scoring or "matrices"]
+    figure = arch.zoom(models, found.vocabulary, scoring=scoring, figure=_new_figure())
+    if options.plot is not None:
+        _save(figure, options.plot)
+    if options.html is not None:
+        _save_page(figure, options.html, ", ".join(found.names))
+
+
+def _new_figure() -> Any:
+    # Made without pyplot: no window system.
+    return import_optional("matplotlib.figure", "arch").Figure()
+
+
+def _save(figure: Any, path: str) -> None:
+    with open_atomic(Path(path)) as file:
+        figure.savefig(file, format=Path(path).suffix.lower()[1:], dpi=200)
+
+
+def _save_page(figure: Any, path: str, title: str) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="svg")
+    svg = picture.getvalue().decode()
+    style = "<style>svg { max-width: 100%; height: auto; }</style>\n"
+    write_atomic(Path(path), html.page(style + svg[svg.index("<svg") :], title))
 
 
 def _matrix(options: argparse.Namespace) -> None:
@@ -164,7 +237,7 @@ def _matrix(options: argparse.Namespace) -> None:
         )
     if suffix == ".parquet":
         import_optional("pyarrow", "parquet")
-    progress = not options.quiet and (sys.stderr.isatty() or lines(sys.stderr))
+    progress = not (options.quiet or options.json) and (sys.stderr.isatty() or lines(sys.stderr))
     found = _similarity(
         options,
         options.models or "published",
@@ -173,25 +246,23 @@ def _matrix(options: argparse.Namespace) -> None:
         progress=progress,
     )
     table = Table(list(found.names), options.what, found.values(options.what))
-    if options.out is None:
+    if options.json:
+        values = found.values(options.what).tolist()
+        print(json.dumps({"names": found.names, options.what: values, "written": options.out}))
+    elif options.out is None and not options.quiet:
         table.write_csv(sys.stdout)
-    elif suffix in TABLES:
+    if options.out is None:
+        return
+    if suffix in TABLES:
         table.write(Path(options.out))
-    elif suffix in PICTURES:
-        with open_atomic(Path(options.out)) as file:
-            _draw(found, options, file, suffix[1:])
     else:
-        picture = io.BytesIO()
-        _draw(found, options, picture, "svg")
-        svg = picture.getvalue().decode()
-        title = f"{len(found.names)} architectures: {options.what}"
-        write_atomic(Path(options.out), html.page(svg[svg.index("<svg") :], title))
-
-
-def _draw(found: arch.Similarity, options: argparse.Namespace, file: Any, kind: str) -> None:
-    axes = new_figure_axes(found, options.cluster)
-    found.plot(axes, what=options.what, dendrogram=options.cluster)
-    axes.figure.savefig(file, format=kind, dpi=200)
+        axes = new_figure_axes(found, options.cluster)
+        found.plot(axes, what=options.what, dendrogram=options.cluster)
+        if suffix in PICTURES:
+            _save(axes.figure, options.out)
+        else:
+            title = f"{len(found.names)} architectures: {options.what}"
+            _save_page(axes.figure, options.out, title)
 
 
 def _similarity(options: argparse.Namespace, models: Any, **more: Any) -> arch.Similarity:
@@ -200,7 +271,8 @@ def _similarity(options: argparse.Namespace, models: Any, **more: Any) -> arch.S
         if repeated:
             raise ArgumentError(f"argument MODEL: got {min(repeated)!r} twice")
         models = {text: _model("MODEL", text) for text in models}
-    return arch.similarity(models, **_reading(options), **more)
+    scoring = SCORINGS[options.scoring or "heatmap"]
+    return arch.similarity(models, scoring=scoring, **_reading(options), **more)
 
 
 def _reading(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ORDERS = ("given", "cluster")
 
-_FONT = "DejaVu Serif"
+FONT = "DejaVu Serif"
 _LABELS = {
     "index": "similarity index",
     "correlation": "correlation of score profiles",
@@ -97,14 +97,14 @@ def _points(cell: float) -> float:
 
 def _name_axes(ax: Any, names: list[str]) -> None:
     if len(names) > _LARGEST_WITH_NAMES:
-        ax.set_xlabel("architecture", fontfamily=_FONT)
-        ax.set_ylabel("architecture", fontfamily=_FONT)
+        ax.set_xlabel("architecture", fontfamily=FONT)
+        ax.set_ylabel("architecture", fontfamily=FONT)
         for text in [*ax.get_xticklabels(), *ax.get_yticklabels()]:
-            text.set_fontfamily(_FONT)
+            text.set_fontfamily(FONT)
         return
     ticks = [i + 0.5 for i in range(len(names))]
     inches = ax.get_window_extent().width / ax.figure.dpi / len(names)
-    style = {"fontsize": _points(inches), "fontfamily": _FONT}
+    style = {"fontsize": _points(inches), "fontfamily": FONT}
     ax.set_xticks(ticks, names, rotation=90, **style)
     ax.set_yticks(ticks, names, **style)
 
@@ -112,10 +112,10 @@ def _name_axes(ax: Any, names: list[str]) -> None:
 def _colour_bar(ax: Any, image: Any, label: str) -> None:
     width = ax.get_window_extent().width / ax.figure.dpi
     bar = ax.figure.colorbar(image, cax=ax.inset_axes((1 + 0.2 / width, 0.2, 0.16 / width, 0.6)))
-    bar.set_label(label, fontfamily=_FONT)
+    bar.set_label(label, fontfamily=FONT)
     bar.outline.set_visible(False)
     for text in bar.ax.get_yticklabels():
-        text.set_fontfamily(_FONT)
+        text.set_fontfamily(FONT)
 
 
 def _tree(ax: Any, clusters: Clusters) -> None:

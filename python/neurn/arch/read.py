@@ -84,7 +84,9 @@ def sequence(
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     if isinstance(model, LayerSequence):
         return tokenize(model.layers, vocabulary, unknown, model.source)
-    if isinstance(model, nn.Module):
+    if _is_keras(model):
+        layers, source = keras_layers(model), "layers of Keras"
+    elif isinstance(model, nn.Module):
         layers, source = _torch(model, vocabulary, method, input)
     elif _is_onnx(model):
         layers, source = onnx_layers(model), "operators of ONNX"
@@ -92,8 +94,6 @@ def sequence(
         from neurn.arch import zoo
 
         return zoo.sequence(model, vocabulary, unknown=unknown)
-    elif hasattr(model, "layers") and hasattr(model, "get_config"):
-        layers, source = keras_layers(model), "layers of Keras"
     elif isinstance(model, (list, tuple)):
         layers, source = tuple(map(_plain, range(len(model)), model)), "list"
     else:
@@ -102,6 +102,14 @@ def sequence(
             f"list of layers, got {type(model).__name__}"
         )
     return tokenize(layers, vocabulary, unknown, source)
+
+
+def _is_keras(model: Any) -> bool:
+    if not (hasattr(model, "layers") and hasattr(model, "get_config")):
+        return False
+    # With the torch backend a Keras model is a torch module too.
+    keras = any(base.__module__.startswith("keras.") for base in type(model).__mro__)
+    return keras or not isinstance(model, nn.Module)
 
 
 def _is_onnx(model: Any) -> bool:

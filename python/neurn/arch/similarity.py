@@ -13,6 +13,7 @@ from neurn import align
 from neurn._optional import import_optional
 from neurn.align.progress import Progress
 from neurn.arch import zoo
+from neurn.arch.graded import Graded, gap_scores, prepared
 from neurn.arch.layers import LayerSequence
 from neurn.arch.read import sequence
 from neurn.arch.vocabulary import Vocabulary, find
@@ -20,6 +21,7 @@ from neurn.arch.vocabulary import Vocabulary, find
 SCORING = align.Scoring(2, -1, -0.5)
 VALUES = ("index", "correlation", "scores")
 LINKAGES = ("average", "complete", "single", "weighted")
+_ROWS = 256
 
 Array = npt.NDArray[np.float64]
 
@@ -28,7 +30,7 @@ def similarity(
     models: Mapping[str, Any] | Iterable[Any],
     vocabulary: str | Vocabulary = "canonical",
     *,
-    scoring: align.Scoring | None = None,
+    scoring: align.Scoring | Graded | None = None,
     oddities: bool = False,
     threads: int | None = None,
     progress: bool | Progress | None = None,
@@ -43,8 +45,9 @@ def similarity(
         names, and others are numbered. ``"published"`` stands for the 44 published architectures.
     vocabulary : str or Vocabulary
         As in `neurn.arch.sequence`.
-    scoring : Scoring, optional
+    scoring : Scoring or Graded, optional
         That of the published heatmap by default: match 2, mismatch -1, gap -0.5.
+        `neurn.arch.Graded` scores layers of one type by kernel, stride, groups and width.
     oddities : bool
         With ``"published"`` models and letters: the sequences that the heatmap shows, see
         `neurn.arch.zoo.published`.
@@ -56,7 +59,8 @@ def similarity(
     Returns
     -------
     Similarity
-        Time and memory grow with the square of the number of models.
+        Memory grows with the square of the number of models, 8 bytes a pair and 8 more for each of
+        `index` and `correlation`; time with that square and the square of their lengths.
 
     Raises
     ------
@@ -80,18 +84,20 @@ def similarity(
         models = zoo.published(oddities=True)
     elif isinstance(models, str):
         models = zoo.names(models)
-    named = models if isinstance(models, Mapping) else _named(list(models))
+    named = named_models(models)
     if not named:
         raise ValueError("models must hold at least one model, got none")
     sequences = {name: sequence(model, vocabulary, **reading) for name, model in named.items()}
     scoring = SCORING if scoring is None else scoring
-    scores = align.all_pairs(
-        sequences.values(), scoring, dtype=np.float64, threads=threads, progress=progress
-    )
+    tokens, plain = prepared(list(sequences.values()), scoring)
+    scores = align.all_pairs(tokens, plain, dtype=np.float64, threads=threads, progress=progress)
     return Similarity(tuple(sequences), tuple(sequences.values()), scores, scoring, vocabulary)
 
 
-def _named(models: list[Any]) -> dict[str, Any]:
+def named_models(models: Mapping[str, Any] | Iterable[Any]) -> Mapping[str, Any]:
+    """Return models by name: names of the zoo are their own names, others are numbered."""
+    if isinstance(models, Mapping):
+        return models
     named: dict[str, Any] = {}
     for place, model in enumerate(models):
         name = model if isinstance(model, str) else str(place)
@@ -111,14 +117,14 @@ class Similarity:
     sequences : tuple of LayerSequence, length n
     scores : ndarray of float64, shape (n, n)
         Score of the best global alignment of each pair.
-    scoring : Scoring
+    scoring : Scoring or Graded
     vocabulary : Vocabulary
     """
 
     names: tuple[str, ...]
     sequences: tuple[LayerSequence, ...]
     scores: Array
-    scoring: align.Scoring
+    scoring: align.Scoring | Graded
     vocabulary: Vocabulary
 
     def __repr__(self) -> str:
@@ -132,17 +138,28 @@ class Similarity:
 
         From 0 (nothing is worth aligning) to 1 (identical). It depends on the two alone.
         """
+        index = np.empty(self.scores.shape)
+        # A part at a time: what it takes on the way stays small beside the result.
+        for start in range(0, len(index), _ROWS):
+            rows = slice(start, start + _ROWS)
+            index[rows] = self._index(rows)
+        return index
+
+    def _index(self, rows: slice) -> Array:
+        """Return some rows of `index`."""
+        gap, gap_open = gap_scores(self.scoring)
         lengths = np.array([len(each) for each in self.sequences], dtype=np.float64)
-        lowest = float(self.scoring.gap) * lengths + float(self.scoring.gap_open) * (lengths > 0)
-        low = lowest[:, None] + lowest
+        lowest = gap * lengths + gap_open * (lengths > 0)
+        low = lowest[rows, None] + lowest
         own = np.diag(self.scores)
-        room = (own[:, None] + own) / 2 - low
-        both = (self.scores + self.scores.T) / 2
+        room = (own[rows, None] + own) / 2 - low
+        both = (self.scores[rows] + self.scores[:, rows].T) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
             index = np.clip((both - low) / room, 0.0, 1.0)
         for i, j in np.argwhere(room <= 0).tolist():
-            index[i, j] = self.sequences[i].tokens == self.sequences[j].tokens
-        np.fill_diagonal(index, 1.0)
+            index[i, j] = self.sequences[rows.start + i].tokens == self.sequences[j].tokens
+        here = np.arange(len(index))
+        index[here, here + rows.start] = 1.0
         return np.asarray(index, dtype=np.float64)
 
     def correlation(self) -> Array:
@@ -242,7 +259,8 @@ class Similarity:
     ) -> list[tuple[str, float]]:
         """Return the k architectures most like one of them, all by default, with their values."""
         place = self._place(name)
-        row = self.values(what)[place]
+        only = slice(place, place + 1)
+        row = self._index(only)[0] if what == "index" else self.values(what)[place]
         order = [i for i in np.argsort(-row, kind="stable").tolist() if i != place]
         return [(self.names[i], float(row[i])) for i in order[:k]]
 
@@ -266,15 +284,18 @@ class Similarity:
             raise ValueError(f"name must be a new one, got {name!r}")
         added = sequence(model, self.vocabulary, **reading)
         sequences = (*self.sequences, added)
-        row = align.cross_pairs([added], sequences, self.scoring, dtype=np.float64)[0]
-        column = align.cross_pairs(self.sequences, [added], self.scoring, dtype=np.float64)
+        tokens, plain = prepared(sequences, self.scoring)
+        row = align.cross_pairs(tokens[-1:], tokens, plain, dtype=np.float64)[0]
+        column = align.cross_pairs(tokens[:-1], tokens[-1:], plain, dtype=np.float64)
         scores = np.vstack([np.hstack([self.scores, column]), row])
         return Similarity((*self.names, name), sequences, scores, self.scoring, self.vocabulary)
 
     def align(self, a: str, b: str) -> align.Alignment:
         """Align two of the set, column by column."""
-        first, second = (self.sequences[self._place(name)].tokens for name in (a, b))
-        return align.align(first, second, self.scoring)
+        (first, second), plain = prepared(
+            [self.sequences[self._place(name)] for name in (a, b)], self.scoring
+        )
+        return align.align(first, second, plain)
 
     def to_frame(self, what: str = "index") -> Any:
         """Return values as a pandas.DataFrame, names on both axes.

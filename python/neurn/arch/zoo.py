@@ -6,6 +6,7 @@ import difflib
 import gzip
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -76,7 +77,12 @@ def sequence(
     readings = entry["readings"]
     order = ("modules", "trace") if vocabulary.name == "published" else ("trace", "modules")
     reading = readings.get("layers") or readings[order[0]]
-    return tokenize(_layers(reading), vocabulary, unknown, f"zoo: {reading['source']}")
+    layers = _layers(reading)
+    if reading is readings.get("modules"):
+        # The modules as they are defined have no shapes; what ran under their names has.
+        shapes = {layer.name: layer.shape for layer in _layers(readings["trace"])}
+        layers = tuple(replace(layer, shape=shapes.get(layer.name)) for layer in layers)
+    return tokenize(layers, vocabulary, unknown, f"zoo: {reading['source']}")
 
 
 def published(oddities: bool = False) -> dict[str, LayerSequence]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from neurn.generalize.statistics import calibration_error
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -47,15 +50,33 @@ class Dataset:
         Pixel values 0 to 255; grey images repeat their channel.
     labels : ndarray of int64, shape (N,)
         Class indices.
+    classes : int
+        Number of classes; 0: the largest label + 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, there is no image, or a label is outside the classes.
     """
 
     name: str
     images: Images
     labels: Labels
+    classes: int = 0
 
     def __post_init__(self) -> None:
-        """Check shapes and types."""
-        _check_images(self.images, self.labels)
+        """Check shapes, types and labels."""
+        _check_images(self.name, self.images, self.labels)
+        top = int(self.labels.max())
+        if not self.classes:
+            object.__setattr__(self, "classes", top + 1)
+        low = int(self.labels.min())
+        if low < 0 or top >= self.classes:
+            wrong = low if low < 0 else top
+            raise ValueError(
+                f"{self.name}: label {wrong} is outside the {self.classes} classes "
+                f"0 to {self.classes - 1}"
+            )
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -63,18 +84,44 @@ class Dataset:
 
     def subset(self, index: npt.NDArray[np.intp]) -> Dataset:
         """Return the samples at `index`, in that order."""
-        return Dataset(self.name, self.images[index], self.labels[index])
+        return Dataset(self.name, self.images[index], self.labels[index], self.classes)
+
+    def first(self, count: int | None) -> Dataset:
+        """Return the first `count` samples, or all for None."""
+        return self if count is None else self.subset(np.arange(min(count, len(self))))
 
     def sha256(self) -> str:
         """SHA-256 over shape, pixels and labels, as hexadecimal digits."""
         return sha256_of(self.images, self.labels)
 
 
+@dataclass(frozen=True)
+class Score:
+    """How predictions on an `EvaluationSet` turned out.
+
+    Attributes
+    ----------
+    accuracy : float
+        Share of right predictions, 0 to 1.
+    confusion : ndarray of int64, shape (K, K)
+        Images by true class (row) and predicted class (column).
+    calibration_error : float
+        Expected calibration error, 0 to 1 (`neurn.generalize.statistics.calibration_error`).
+    correct : ndarray of bool, shape (N,)
+        Whether each image was predicted right, in the order of the set.
+    """
+
+    accuracy: float
+    confusion: npt.NDArray[np.int64]
+    calibration_error: float
+    correct: npt.NDArray[np.bool_]
+
+
 class EvaluationSet:
     """Images to predict, with labels that serve for scoring only.
 
-    There is no attribute that holds the labels: `accuracy` compares them with predictions, and
-    refuses to while `labels_sealed` is in force.
+    There is no attribute that holds the labels: `accuracy` and `score` compare them with
+    predictions, and refuse to while `labels_sealed` is in force.
 
     Parameters
     ----------
@@ -84,12 +131,23 @@ class EvaluationSet:
         Pixel values 0 to 255.
     labels : ndarray of int64, shape (N,)
         Class indices.
+    ids : ndarray of int64, shape (N,), optional
+        What each image is called in flips; its place by default. Sets of different seeds may
+        show the same image.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types are others, or there is no image.
     """
 
-    def __init__(self, name: str, images: Images, labels: Labels) -> None:
-        _check_images(images, labels)
+    def __init__(
+        self, name: str, images: Images, labels: Labels, ids: Labels | None = None
+    ) -> None:
+        _check_images(name, images, labels)
         self.name = name
         self.images = images
+        self.ids = np.arange(len(images)) if ids is None else ids
         self.__labels = labels
 
     def __len__(self) -> int:
@@ -98,7 +156,15 @@ class EvaluationSet:
 
     def with_images(self, name: str, images: Images) -> EvaluationSet:
         """Return the same samples seen in another domain, labels carried along unseen."""
-        return EvaluationSet(name, images, self.__labels)
+        return EvaluationSet(name, images, self.__labels, self.ids)
+
+    def first(self, count: int | None) -> EvaluationSet:
+        """Return the first `count` samples, or all for None."""
+        if count is None or count >= len(self):
+            return self
+        return EvaluationSet(
+            self.name, self.images[:count], self.__labels[:count], self.ids[:count]
+        )
 
     def accuracy(self, predictions: Labels) -> float:
         """Fraction of `predictions` (int64, shape (N,)) that equal the labels.
@@ -110,6 +176,52 @@ class EvaluationSet:
         ValueError
             If the number of predictions differs from the number of images.
         """
+        return float(np.mean(predictions == self.__read(predictions)))
+
+    def score(self, probabilities: npt.NDArray[np.floating[Any]]) -> Score:
+        """Compare class probabilities, shape (N, K), with the labels.
+
+        Raises
+        ------
+        LabelLeakError
+            While a model is being trained.
+        ValueError
+            If there are more or fewer rows than images, or a label has no column.
+        """
+        predictions = probabilities.argmax(axis=1)
+        labels, classes = self.__read(predictions), probabilities.shape[1]
+        if labels.max() >= classes:
+            raise ValueError(
+                f"{self.name}: label {labels.max()} is outside the {classes} classes of the model"
+            )
+        correct = predictions == labels
+        cells = np.bincount(labels * classes + predictions, minlength=classes**2)
+        return Score(
+            float(correct.mean()),
+            cells.reshape(classes, classes),
+            calibration_error(probabilities.max(axis=1), correct),
+            correct,
+        )
+
+    def check_classes(self, classes: int) -> None:
+        """Refuse labels outside 0 to `classes` - 1.
+
+        Raises
+        ------
+        ValueError
+            If there is one; the message names the largest or smallest.
+        """
+        for label in (int(self.__labels.min()), int(self.__labels.max())):
+            if not 0 <= label < classes:
+                raise ValueError(
+                    f"{self.name}: label {label} is outside the {classes} classes of the source"
+                )
+
+    def sha256(self) -> str:
+        """SHA-256 over images, labels and ids: a fingerprint that tells no label."""
+        return sha256_of(self.images, self.__labels, self.ids)
+
+    def __read(self, predictions: Labels) -> Labels:
         if _sealed.get():
             raise LabelLeakError(
                 f"labels of {self.name!r} were asked for during training; "
@@ -119,7 +231,7 @@ class EvaluationSet:
             raise ValueError(
                 f"{self.name}: {predictions.shape} predictions for {self.__labels.shape} labels"
             )
-        return float(np.mean(predictions == self.__labels))
+        return self.__labels
 
 
 @dataclass(frozen=True)
@@ -138,24 +250,81 @@ class Source:
     Attributes
     ----------
     data : Dataset
-        The whole source domain.
+        What the splits are drawn from: the whole source domain, or its training part.
     n_train, n_validation, n_test : int
-        Number of images in each part. Together at most ``len(data)``.
+        Number of images in each part. Without `test`, together at most ``len(data)``; with it,
+        `n_test` counts from there.
+    test : Dataset, optional
+        Test part of the domain, the same for every seed.
+    groups : ndarray of int64, shape (N,), optional
+        Domain of each image of pooled domains; splits then keep these in proportion too.
+    class_names : tuple of str
+        Empty where classes are numbers.
     """
 
     data: Dataset
     n_train: int
     n_validation: int
     n_test: int
+    test: Dataset | None = None
+    groups: Labels | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the sizes."""
         sizes = (self.n_train, self.n_validation, self.n_test)
-        if min(sizes) < 1 or sum(sizes) > len(self.data):
+        drawn = sizes if self.test is None else sizes[:2]
+        if min(sizes) < 1 or sum(drawn) > len(self.data):
             raise ValueError(
                 f"split sizes {sizes} of {self.data.name!r}: each must be at least 1 and "
                 f"their sum at most {len(self.data)}"
             )
+        if self.test is not None and self.n_test > len(self.test):
+            raise ValueError(
+                f"split sizes {sizes} of {self.data.name!r}: the last must be at most "
+                f"{len(self.test)}"
+            )
+        if len(np.unique(self.data.labels)) < 2:
+            raise ValueError(f"{self.data.name}: training needs two classes or more, got one")
+
+    @property
+    def name(self) -> str:
+        """Name of the domain."""
+        return self.data.name
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return max(self.data.classes, self.test.classes if self.test is not None else 0)
+
+    @classmethod
+    def pooled(cls, name: str, sources: Sequence[Source]) -> Source:
+        """Join several sources into one, as for leave-one-domain-out.
+
+        Parameters
+        ----------
+        name : str
+        sources : sequence of Source
+            At least one; images of one size. All with a test part, or none.
+        """
+        parts = [source.data for source in sources]
+        tests = [source.test for source in sources if source.test is not None]
+        if len(tests) not in (0, len(sources)):
+            raise ValueError("sources to pool must all have a test part, or none may")
+        classes = {source.class_names for source in sources if source.class_names}
+        if len(classes) > 1:
+            raise ValueError(f"sources to pool must have the same classes, got {sorted(classes)}")
+        return cls(
+            _join(name, parts),
+            sum(source.n_train for source in sources),
+            sum(source.n_validation for source in sources),
+            sum(source.n_test for source in sources),
+            test=_join(name, [t.first(s.n_test) for s, t in zip(sources, tests, strict=True)])
+            if tests
+            else None,
+            groups=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+            class_names=next(iter(classes), ()),
+        )
 
     def split(self, seed: int) -> Split:
         """Divide the source at random, every class in proportion, without overlap.
@@ -168,16 +337,24 @@ class Source:
         Returns
         -------
         Split
+            Ids of the test images are their places in `data`, or in `test`.
         """
-        order = stratified_order(self.data.labels, seed)
-        train, validation, test = (
-            self.data.subset(part)
-            for part in np.split(
-                order[: self.n_train + self.n_validation + self.n_test],
-                [self.n_train, self.n_train + self.n_validation],
-            )
+        strata = self.data.labels
+        if self.groups is not None:
+            strata = strata + self.classes * self.groups
+        order = stratified_order(strata, seed)
+        train, validation, rest = np.split(
+            order[: self.n_train + self.n_validation + self.n_test],
+            [self.n_train, self.n_train + self.n_validation],
         )
-        return Split(train, validation, EvaluationSet(test.name, test.images, test.labels))
+        test, ids = self.data, rest
+        if self.test is not None:
+            test, ids = self.test, np.arange(self.n_test)
+        return Split(
+            self.data.subset(train),
+            self.data.subset(validation),
+            EvaluationSet(self.name, test.images[ids], test.labels[ids], ids.astype(np.int64)),
+        )
 
 
 def stratified_order(labels: Labels, seed: int) -> npt.NDArray[np.intp]:
@@ -226,10 +403,25 @@ def sha256_of(*arrays: npt.NDArray[np.generic]) -> str:
     return digest.hexdigest()
 
 
-def _check_images(images: Images, labels: Labels) -> None:
+def _join(name: str, parts: Sequence[Dataset]) -> Dataset:
+    shapes = {part.images.shape[1:] for part in parts}
+    if len(shapes) != 1:
+        raise ValueError(f"domains to pool must have images of one size, got {sorted(shapes)}")
+    return Dataset(
+        name,
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        max(part.classes for part in parts),
+    )
+
+
+def _check_images(name: str, images: Images, labels: Labels) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
         raise ValueError(
-            f"images must be uint8 of shape (N, 3, H, W), not {images.dtype} of {images.shape}"
+            f"{name}: images must be uint8 of shape (N, 3, H, W), not {images.dtype} of "
+            f"{images.shape}"
         )
     if labels.shape != images.shape[:1]:
-        raise ValueError(f"{images.shape[0]} images but labels of shape {labels.shape}")
+        raise ValueError(f"{name}: {images.shape[0]} images but labels of shape {labels.shape}")
+    if not len(labels):
+        raise ValueError(f"{name}: there are no images")

@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 
 from neurn import mouse
+from neurn._command import ArgumentError, tell
 from neurn._optional import import_optional
 from neurn.mouse import events, fetch, figures, tables
 from neurn.mouse.groups import AREAS
 from neurn.mouse.representations import MODES, NORMALIZATIONS, PRESETS
 from neurn.mouse.selection import EMBEDDINGS, METHODS
 from neurn.mouse.source import SIGNALS
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it and says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def _add(actions: Any, name: str, act: Callable[[argparse.Namespace], None], text: str) -> Any:
     parser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(act=act)
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
     return parser
 
 
@@ -73,10 +71,13 @@ def _list(options: argparse.Namespace) -> None:
     found = mouse.Observatory(options.manifest).experiments(
         options.areas, options.cre_lines, options.depths
     )
-    if options.out is None:
-        found.to_csv(sys.stdout, index=False, lineterminator="\n")
-    else:
+    if options.out is not None:
         tables.write(found, Path(options.out))
+        tell(options, written=options.out, sessions=len(found))
+    elif options.json:
+        print(found.to_json(orient="records"))
+    elif not options.quiet:
+        found.to_csv(sys.stdout, index=False, lineterminator="\n")
 
 
 def _add_fetch(actions: Any) -> None:
@@ -100,10 +101,11 @@ def _fetch(options: argparse.Namespace) -> None:
         for folder, suffix, url, fetch_it in kinds:
             path = Path(options.out) / folder / f"{experiment}{suffix}"
             if path.exists():
-                print(f"{path}: there already")
+                tell(options, f"{path}: there already", file=str(path), there=True)
                 continue
             size = fetch.size_of(url(experiment, options.bucket))
-            print(f"{path}: {size / 1e6:,.1f} MB", flush=True)
+            text = f"{path}: {size / 1e6:,.1f} MB"
+            tell(options, text, file=str(path), bytes=size, there=False)
             if not options.dry_run:
                 progress = None if options.quiet else _percent(f"fetching {path.name}")
                 fetch_it(experiment, path, progress=progress, bucket=options.bucket)
@@ -113,7 +115,6 @@ def _add_inspect(actions: Any) -> None:
     parser = _add(actions, "inspect", _inspect, "say what a file holds")
     parser.add_argument("file", metavar="FILE")
     _add_groups(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--neuron", metavar="N", type=int, help="draw this neuron, with --plot")
     parser.add_argument("--plot", metavar="FILE", help=", ".join(figures.PICTURES))
     _add_data_format(parser)
@@ -142,11 +143,9 @@ def _inspect(options: argparse.Namespace) -> None:
         about["blanks"] = int((shown["stimulus"] < 0).sum())
     except mouse.RecordingError:
         about["presentations"] = about["blanks"] = 0
-    if options.json:
-        print(json.dumps(about))
-    else:
-        width = max(map(len, about))
-        print("\n".join(f"{name:<{width}}  {value}" for name, value in about.items()))
+    width = max(map(len, about))
+    lines = "\n".join(f"{name:<{width}}  {value}" for name, value in about.items())
+    tell(options, lines, **about)
     if options.plot is not None:
         neuron = options.neuron or 0
         _save(
@@ -199,6 +198,7 @@ def _stats(options: argparse.Namespace) -> None:
         _save(options, figures.draw_peaks(every, images, scenes), folder / "peaks.png", every)
         _save(options, figures.draw_reliability(joined), folder / "reliability.png", joined)
         _counts(options, joined, folder)
+    tell(options, written=options.out, neurons=joined.sizes["neuron"])
 
 
 def _counts(options: argparse.Namespace, neurons: Any, folder: Path) -> None:
@@ -231,7 +231,9 @@ def _simulate(options: argparse.Namespace) -> None:
     # 7.5 frames of each of 119 images and 600 without; four traces in single precision.
     frames = 119 * options.repetitions * 7.5 + 600
     size = sessions * (frames * 4 * 4 * options.neurons + 118 * 92 * 118 * 4)
-    print(f"{sessions} simulated sessions, about {size / 1e6:,.0f} MB, in {options.out}")
+    text = f"{sessions} simulated sessions, about {size / 1e6:,.0f} MB, in {options.out}"
+    if options.dry_run or not options.json:
+        tell(options, text, sessions=sessions, bytes=int(size), out=options.out)
     if options.dry_run:
         return
     made = mouse.simulate(
@@ -247,7 +249,9 @@ def _simulate(options: argparse.Namespace) -> None:
     )
     truth = Path(options.out) / "truth.nc"
     tables.write(made.truth, truth)
-    print(f"manifest: {made.manifest}\ntruth: {truth}")
+    files = {"manifest": str(made.manifest), "truth": str(truth)}
+    text = "\n".join(f"{name}: {path}" for name, path in files.items())
+    tell(options, text, **files, sessions=[str(path) for path in made.paths])
 
 
 def _add_represent(actions: Any) -> None:
@@ -295,6 +299,7 @@ def _represent(options: argparse.Namespace) -> None:
     if options.plot is not None:
         shown = maps.isel(neuron=slice(0, 100))
         _save(options, figures.draw_maps(shown), Path(options.plot), shown)
+    tell(options, written=options.out, neurons=maps.sizes["neuron"])
 
 
 def _add_select(actions: Any) -> None:
@@ -347,20 +352,22 @@ def _select(options: argparse.Namespace) -> None:
     if options.dry_run:
         kinds = mouse.counts(maps, ["cell_class"])
         there = ", ".join(f"{n} {kind}" for kind, n in kinds[["cell_class", "neurons"]].values)
-        print(f"{options.maps}: {there} neurons; would write {options.out}")
+        text = f"{options.maps}: {there} neurons; would write {options.out}"
+        tell(options, text, maps=options.maps, out=options.out)
         return
     chosen = mouse.select(maps, seed=options.seed, **settings)
     every = chosen.to_frame(maps)
     tables.write(every[every["chosen"]].drop(columns="chosen"), Path(options.out))
-    print(chosen)
+    tell(options, str(chosen), written=options.out, neurons=len(chosen), seed=chosen.seed)
     if options.stability > 1:
         seeds = range(options.seed, options.seed + options.stability)
         alike = mouse.stability(maps, seeds, **settings)
         pairs = alike[np.triu_indices(len(seeds), 1)]
-        print(
+        text = (
             f"adjusted Rand index between {len(seeds)} seeds: mean {pairs.mean():.2f}, "
             f"{pairs.min():.2f} to {pairs.max():.2f}"
         )
+        tell(options, text, adjusted_rand_index=alike.tolist())
     if options.plots is not None:
         folder = Path(options.plots)
         folder.mkdir(parents=True, exist_ok=True)
@@ -427,7 +434,8 @@ def _recordings(options: argparse.Namespace) -> Iterator[Any]:
     report = None if options.quiet else _percent(options.action)
     for done, recording in enumerate(opened):
         if options.dry_run:
-            print(f"{recording.path}: {recording}")
+            about = {"file": recording.path, "neurons": len(recording)}
+            tell(options, f"{recording.path}: {recording}", **about)
             continue
         yield recording
         if report is not None:

@@ -132,7 +132,7 @@ def representations(
         side = int(np.ceil(np.sqrt(tuning.sizes["stimulus"])))
         height, width = _size(side if size is None else size)
         maps, strengths = _cells(tuning.values, height * width, dtype), None
-    maps = _normalized(maps, normalize).reshape(len(maps), height, width)
+    maps = normalized(maps, normalize).reshape(len(maps), height, width)
     xarray = import_optional("xarray", "mouse")
     coords: dict[Any, Any] = {k: c for k, c in tuning.coords.items() if c.dims == ("neuron",)}
     if strengths is not None:
@@ -313,7 +313,14 @@ def _cells(tuning: npt.NDArray[np.float64], cells: int, dtype: torch.dtype) -> n
     return maps
 
 
-def _normalized(maps: npt.NDArray[Any], normalize: str) -> npt.NDArray[Any]:
+def normalized(maps: npt.NDArray[Any], normalize: str) -> npt.NDArray[Any]:
+    """Normalize maps, one a row; NaN is left out, and a constant map becomes zeros.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (maps, cells)
+    normalize : {"none", "zscore", "minmax", "l2"}
+    """
     if normalize == "none" or not maps.size:
         return maps
     if normalize == "zscore":
@@ -323,8 +330,11 @@ def _normalized(maps: npt.NDArray[Any], normalize: str) -> npt.NDArray[Any]:
         scale = np.nanmax(maps, 1) - shift
     else:
         shift, scale = np.zeros(len(maps), maps.dtype), np.sqrt(np.nansum(maps**2, 1))
-    scale = np.where(scale > 0, scale, 1)
-    result: npt.NDArray[Any] = (maps - shift[:, None]) / scale[:, None]
+    # What a constant map deviates by is rounding.
+    rounding = 8 * np.finfo(maps.dtype).eps * np.nanmax(np.abs(maps), 1)
+    flat = scale <= rounding
+    result: npt.NDArray[Any] = (maps - shift[:, None]) / np.where(flat, 1, scale)[:, None]
+    result[flat] *= 0
     return result
 
 

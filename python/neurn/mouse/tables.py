@@ -33,6 +33,9 @@ def join(parts: Sequence[Any]) -> Any:
     joined = import_optional("xarray", "mouse").concat(
         parts, "neuron", join="outer", combine_attrs="override", coords="different", compat="equals"
     )
+    # Of parts that were read from files: texts would be cut to the longest of the first file.
+    for variable in (joined, *joined.coords.values(), *getattr(joined, "data_vars", {}).values()):
+        getattr(variable, "variable", variable).encoding = {}
     joined.attrs = {k: v for k, v in parts[0].attrs.items() if k != "experiment"}
     joined.attrs["simulated"] = int(any(part.attrs.get("simulated", 0) for part in parts))
     return joined

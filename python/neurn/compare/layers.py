@@ -1,0 +1,67 @@
+"""Which layer of a model to take, without looking at the neurons that it is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurn.compare.cka import cka
+from neurn.compare.inputs import as_responses
+
+
+@dataclass(frozen=True, eq=False)
+class LayerChoice:
+    """A layer and the neurons that it was chosen on. `choose_layer` makes it.
+
+    Attributes
+    ----------
+    layer : str
+    scores : dict of str to float
+        Debiased CKA of each layer with the neurons it was chosen on.
+    chosen_on, rest : ndarray of int64
+        Places of neurons; test on `rest`.
+    """
+
+    layer: str
+    scores: dict[str, float]
+    chosen_on: npt.NDArray[np.int64]
+    rest: npt.NDArray[np.int64]
+
+
+def choose_layer(neurons: Any, layers: Mapping[str, Any], *, seed: int = 0) -> LayerChoice:
+    """Choose the layer whose geometry is closest to half of the neurons.
+
+    Parameters
+    ----------
+    neurons : DataArray or array, (neuron, stimulus) or (neuron, stimulus, trial)
+    layers : mapping of str to DataArray or array, (stimulus, feature, ...)
+        For example of `neurn.features.extract`. Layers that never vary are not chosen.
+    seed : int
+        Of the half.
+
+    Returns
+    -------
+    LayerChoice
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 neurons or no layer.
+    """
+    one = as_responses(neurons, least=4)
+    if len(one) < 2 or not layers:
+        raise ValueError(
+            f"choose_layer needs 2 neurons and a layer, got {len(one)} and {len(layers)}"
+        )
+    order = np.random.default_rng(seed).permutation(len(one))
+    half, rest = (np.sort(part) for part in np.array_split(order, 2))
+    part = one.take(half)
+    scores = {
+        name: float(cka(part, values, permutations=0, bootstrap=0)["score"].iloc[0])
+        for name, values in layers.items()
+    }
+    return LayerChoice(max(scores, key=lambda name: scores[name]), scores, half, rest)

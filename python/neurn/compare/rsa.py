@@ -1,0 +1,212 @@
+"""Representational similarity analysis of neurons and features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neurn.align.progress import Progress
+from neurn.compare import population
+from neurn.compare.inputs import Floats, Responses, at_least, one_of
+from neurn.compare.rdm import (
+    COMPARISONS,
+    METHODS,
+    compare_vectors,
+    noise_ceiling,
+    rdm,
+    upper,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def rsa(
+    neurons: Any,
+    features: Any,
+    *,
+    method: str = "correlation",
+    comparison: str = "spearman",
+    model_method: str | None = None,
+    by: str | npt.ArrayLike | None = None,
+    permutations: int = 1000,
+    bootstrap: int = 200,
+    resample: tuple[str, ...] = ("mice", "neurons", "scenes"),
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool | Progress | None = None,
+) -> pd.DataFrame:
+    """Return how alike the dissimilarities of scenes are, to neurons and to features.
+
+    Parameters
+    ----------
+    neurons : DataArray or array, (neuron, stimulus) or (neuron, stimulus, trial)
+    features : DataArray or array, (stimulus, feature, ...)
+    method : str
+        Of the neurons' RDM, see `neurn.compare.rdm`; "crossnobis" takes single trials, and its
+        noise is the variance of each neuron's trials.
+    comparison : str
+        Of both RDMs, see `neurn.compare.compare_rdms`.
+    model_method : str, optional
+        Of the features' RDM; as `method` by default, "euclidean" beside "crossnobis" and
+        "mahalanobis".
+    by : str or array of labels, optional
+        A line for each group of neurons, for example ``"area"``.
+    permutations : int
+        Of scenes, for the null.
+    bootstrap : int
+        Resamplings for the interval: of mice (the column ``experiment``), within them of neurons,
+        and of scenes; pairs of a scene with itself are left out.
+    resample : sequence of {"mice", "neurons", "scenes"}
+    seed : int
+    device : str or torch.device
+        Of the products.
+    progress : bool or callable, optional
+
+    Returns
+    -------
+    DataFrame, a line for each group
+        ``score``, ``low``, ``high``, ``null``, ``null_std``, ``z``, ``p`` (one-sided),
+        ``ceiling_low``, ``ceiling_high``, ``n`` (neurons), ``n_mice``. Ceilings: of 2 mice or
+        more each against the others and against all (`noise_ceiling`); of one, odd against even
+        trials, and the root of that corrected to all trials (Spearman-Brown).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed; scenes are too few or in another order; responses are NaN.
+    """
+    one_of("method", method, METHODS)
+    one_of("comparison", comparison, COMPARISONS)
+    if model_method is None:
+        model_method = "euclidean" if method in ("crossnobis", "mahalanobis") else method
+    one_of("model_method", model_method, METHODS[:2] + METHODS[4:])
+    _check_resample(resample)
+    if "scenes" in resample and comparison.endswith("_cov"):
+        resample = tuple(each for each in resample if each != "scenes")
+    measure = _Rsa(method, model_method, comparison, device)
+    return population.run(
+        measure,
+        neurons,
+        features,
+        by=by,
+        permutations=permutations,
+        bootstrap=bootstrap,
+        resample=resample,
+        seed=seed,
+        progress=progress,
+        least_scenes=4,
+        metric="rsa",
+        rdm=method,
+        comparison=comparison,
+    )
+
+
+def rsa_of_rdms(
+    neural: npt.ArrayLike,
+    model: npt.ArrayLike,
+    *,
+    comparison: str = "spearman",
+    permutations: int = 1000,
+    bootstrap: int = 200,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Compare an RDM that is known already with a model's; both (scenes, scenes).
+
+    Returns
+    -------
+    dict of str to float
+        ``score``; ``low`` and ``high`` over resampled scenes; ``null``, ``null_std``, ``z`` and
+        ``p`` over permuted ones.
+    """
+    one_of("comparison", comparison, COMPARISONS)
+    at_least("permutations", permutations, 0)
+    at_least("bootstrap", bootstrap, 0)
+    a, b = (np.asarray(m, dtype=np.float64) for m in (neural, model))
+    if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1] or len(a) < 4:
+        raise ValueError(
+            f"RDMs must both be (scenes, scenes) of 4 scenes or more, got {a.shape} and {b.shape}"
+        )
+    random = np.random.default_rng(seed)
+    measure = _Rsa("correlation", "correlation", comparison, "cpu")
+    score = measure.score(a, b)
+    n = len(a)
+    null = np.array(
+        [measure.score(a, measure.order(b, random.permutation(n))) for _ in range(permutations)]
+    )
+    drawn = [
+        measure.score(a, b, np.sort(random.integers(n, size=n)))
+        for _ in range(0 if comparison.endswith("_cov") else bootstrap)
+    ]
+    low, high = np.nanquantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
+    empty = {key: np.nan for key in ("null", "null_std", "z", "p")}
+    against = population.against(score, null, False)
+    return {"score": score, "low": float(low), "high": float(high), **empty, **against}
+
+
+def _check_resample(resample: tuple[str, ...]) -> None:
+    for each in resample:
+        one_of("resample", each, ("mice", "neurons", "scenes"))
+
+
+class _Rsa:
+    lower_is_better = False
+    least_neurons = 2
+
+    def __init__(self, method: str, model_method: str, comparison: str, device: Any) -> None:
+        self.method, self.model_method = method, model_method
+        self.comparison, self.device = comparison, device
+
+    def ready(self, patterns: Floats) -> Floats:
+        return rdm(patterns, self.model_method, device=self.device)
+
+    def ready_neurons(self, neurons: Responses) -> Floats:
+        if self.method in ("crossnobis", "mahalanobis"):
+            if neurons.trials is None:
+                raise ValueError(f"method={self.method!r} needs single trials")
+            trials = neurons.trials
+            if self.method == "crossnobis" and np.isnan(trials).any():
+                raise ValueError("method='crossnobis' needs every trial; some are NaN")
+            variance = np.nanvar(trials, axis=2, ddof=1).mean(axis=1)
+            if not (variance > 0).all():
+                raise ValueError(f"method={self.method!r} needs trials that vary")
+            data = neurons.mean.T if self.method == "mahalanobis" else trials.transpose(1, 0, 2)
+            return rdm(data, self.method, noise=1 / variance, device=self.device)
+        return self._means(neurons.mean)
+
+    def _means(self, responses: Floats) -> Floats:
+        return rdm(responses.T, self.method, device=self.device)
+
+    def order(self, ready: Floats, scenes: npt.NDArray[Any]) -> Floats:
+        ordered: Floats = ready[np.ix_(scenes, scenes)]
+        return ordered
+
+    def score(self, a: Floats, b: Floats, scenes: npt.NDArray[Any] | None = None) -> float:
+        if scenes is None:
+            return float(compare_vectors(upper(a)[None], upper(b)[None], self.comparison)[0, 0])
+        rows, columns = np.triu_indices(len(scenes), 1)
+        i, j = scenes[rows], scenes[columns]
+        apart = i != j
+        if apart.sum() < 3:
+            return float("nan")
+        i, j = i[apart], j[apart]
+        return float(compare_vectors(a[i, j][None], b[i, j][None], self.comparison)[0, 0])
+
+    def ceiling(self, neurons: Responses) -> tuple[float, float]:
+        mice = [places for places in population.mice_of(neurons).values() if len(places) > 1]
+        if len(mice) > 1:
+            rdms = np.array([self.ready_neurons(neurons.take(places)) for places in mice])
+            return noise_ceiling(rdms, self.comparison)
+        if neurons.odd is None or neurons.even is None:
+            return float("nan"), float("nan")
+        if self.method in ("crossnobis", "mahalanobis"):
+            return float("nan"), float("nan")
+        try:
+            half = self.score(self._means(neurons.odd), self._means(neurons.even))
+        except ValueError:  # half of the trials may leave a scene without any response
+            return float("nan"), float("nan")
+        full = max(2 * half / (1 + half), 0.0) if half > -1 else 0.0
+        return half, float(np.sqrt(full))

@@ -1,0 +1,127 @@
+"""The section about architectures: the heat table, and three models in detail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurn import arch
+from neurn._optional import import_optional
+from neurn.arch.plot import new_figure_axes
+from neurn.arch.similarity import Array
+from neurn.study.report.parts import Figure, Section, Table
+from neurn.study.report.results import Results
+from neurn.study.stages.architectures import read_scores
+
+_SHORTLIST = 5
+
+
+def architectures(results: Results) -> Section | None:
+    """Show how alike architectures are."""
+    folders = results.folders("architectures")
+    if not folders:
+        return None
+    (folder,) = folders.values()
+    names, values = read_scores(folder)
+    settings = results.settings["architectures"]
+    # Sequences come from the catalogue that the stage read; all pairs take less than a second.
+    found = arch.similarity(
+        settings["models"], settings["vocabulary"], oddities=settings["oddities"]
+    )
+    about = f"{len(names)} architectures, vocabulary {settings['vocabulary']}, no weights needed"
+    zoom = [name for name in settings["zoom"] if name in names]
+    parts: list[Figure | Table] = []
+    for what, title, words in (
+        (
+            "correlation",
+            "Architectures: correlation of score profiles",
+            "Pearson correlation between rows of alignment scores (match 2, mismatch -1, gap "
+            "-0.5), the measure of the published heat table. A pair's value depends on the whole "
+            "set.",
+        ),
+        (
+            "index",
+            "Architectures: similarity index",
+            "Of the two alone: 1 means identical sequences, 0 nothing in common.",
+        ),
+    ):
+        ends = [settings["zoom"][0], settings["zoom"][-1]] if zoom == settings["zoom"] else []
+        frame = _neighbours(names, ends)
+        axes = new_figure_axes(found, dendrogram=what == "index")
+        found.plot(axes, what=what, dendrogram=what == "index",
+                   frame=frame if what == "correlation" else ())  # fmt: skip
+        framed = ", framed in green: " + ", ".join(frame) if frame and what != "index" else ""
+        parts.append(
+            Figure(
+                f"architectures_{what}",
+                title,
+                f"{about}{framed}. {words}"
+                + (" Like ones side by side (average linkage)." if what == "index" else ""),
+                f"Heat table of {len(names)} by {len(names)} architectures.",
+                axes.figure,
+                _frame(names, values[what]),
+            )
+        )
+    if len(zoom) == 3:
+        parts.insert(
+            1,
+            Figure(
+                "architectures_zoom",
+                f"{', '.join(zoom)} in detail",
+                f"Above: the layers of {', '.join(zoom)}; violet: without a match in the middle "
+                "one. Below: score matrices (match 1, mismatch -2, gap -2), with arrows to all "
+                "best predecessors and a best path in black.",
+                f"Three drawings of the layers of {', '.join(zoom)} and three score matrices.",
+                arch.zoom({name: name for name in zoom}, settings["vocabulary"]),
+            ),
+        )
+    short = found.shortlist(min(_SHORTLIST, len(names)))
+    nearest = _nearest(names, values["index"])
+    parts.append(
+        Table(
+            "architectures_nearest",
+            "Nearest architecture of each",
+            f"{about}; by similarity index. {len(short)} that cover the set best: "
+            f"{', '.join(short)}.",
+            nearest,
+            lines=len(nearest) if len(nearest) <= 20 else 15,
+        )
+    )
+    off = values["index"][~np.eye(len(names), dtype=bool)]
+    findings = [
+        f"{about}: median similarity index of two {np.median(off):.2f}; five that cover the set: "
+        f"{', '.join(short)}."
+    ]
+    intro = (
+        "Architectures are read as sequences of layers and aligned globally (Needleman-Wunsch), "
+        "each with each. This says how alike networks are built, not how alike they see."
+    )
+    return Section("architectures", "Architectures", intro, parts, findings)
+
+
+def _neighbours(names: list[str], ends: list[str]) -> list[str]:
+    """Return the names between two, both included; none where one is missing or far off."""
+    if len(ends) < 2 or any(end not in names for end in ends):
+        return []
+    first, last = sorted(names.index(end) for end in ends)
+    return names[first : last + 1] if last - first < 8 else []
+
+
+def _frame(names: list[str], values: Array) -> Any:
+    return import_optional("pandas", "arch").DataFrame(
+        values, columns=names, index=names
+    ).rename_axis("architecture").reset_index()  # fmt: skip
+
+
+def _nearest(names: list[str], index: Array) -> Any:
+    others = index.copy()
+    np.fill_diagonal(others, -np.inf)
+    place = others.argmax(axis=1)
+    return import_optional("pandas", "arch").DataFrame(
+        {
+            "architecture": names,
+            "nearest": [names[i] for i in place],
+            "index": others.max(axis=1),
+        }
+    )

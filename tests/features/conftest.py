@@ -1,0 +1,3 @@
+import pytest
+
+pytest.importorskip("xarray", reason="the extra mouse is not installed")
