@@ -17,7 +17,7 @@ ALLEN := $(VENV)-allen
 
 .PHONY: demo test allen native sanitize-cuda arm64 lint format bench bench-arch bench-cuda bench-mouse wheel wheel-test docs clean
 
-demo: $(VENV)/built  ## real digits, with and without NeuRN: a page, tables and pictures in $(OUT)
+demo: $(VENV)/built  ## the embedded study: a page, tables and pictures in $(OUT)
 	neurn demo --out $(OUT)
 
 # One thread: tests are small, and those about threads ask for more.
@@ -40,7 +40,7 @@ $(ALLEN)/built: $(VENV)/built
 native: $(VENV)/locked  ## the kernels' own tests, CUDA's too, under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/native -G Ninja -DNEURN_BUILD_TESTS=ON -DNEURN_SANITIZE=ON -DNEURN_WERROR=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/native
-	ctest --test-dir build/native --output-on-failure
+	ctest --test-dir build/native --output-on-failure -j "$$(nproc)"
 
 # Every allocation on its own, so that what leaves it is seen.
 sanitize-cuda: $(VENV)/built  ## CUDA kernels on odd sizes under compute-sanitizer; needs a GPU

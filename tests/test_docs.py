@@ -88,9 +88,14 @@ def test_the_site_builds_without_a_warning(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    page = (tmp_path / "s" / "api" / "compare.html").read_text(encoding="utf-8")
-    for name in ("rmse", "rsa", "cka", "regression"):
-        assert f'id="neurn.compare.{name}"' in page
+    for room in ("align", "arch", "mouse", "features", "compare", "generalize", "study"):
+        page = (tmp_path / "s" / "api" / f"{room}.html").read_text(encoding="utf-8")
+        package = importlib.import_module(f"neurn.{room}")
+        for name in package.__all__:
+            thing = getattr(package, name)
+            if callable(thing):  # where a function is called like its module, the module's is shown
+                own = f"{thing.__module__}.{name}"
+                assert f'id="neurn.{room}.{name}"' in page or f'id="{own}"' in page, name
 
 
 def test_wheels_of_every_python_are_planned():

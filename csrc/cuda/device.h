@@ -37,9 +37,22 @@ NEURN_DEVICE unsigned char* shared_memory() {
   return memory;
 }
 
-// Waits for `threads` threads (whole warps) that name the same barrier, 1 .. 15.
+// Waits for `threads` threads (whole warps) that name the same barrier, 1 .. 4. Constant names: for
+// others a block is given all 16 barriers, and a processor soon has none left for more blocks.
 NEURN_DEVICE void named_barrier(int name, int threads) {
-  asm volatile("barrier.sync %0, %1;" ::"r"(name), "r"(threads) : "memory");
+  switch (name) {
+    case 1:
+      asm volatile("barrier.sync 1, %0;" ::"r"(threads) : "memory");
+      break;
+    case 2:
+      asm volatile("barrier.sync 2, %0;" ::"r"(threads) : "memory");
+      break;
+    case 3:
+      asm volatile("barrier.sync 3, %0;" ::"r"(threads) : "memory");
+      break;
+    default:
+      asm volatile("barrier.sync 4, %0;" ::"r"(threads) : "memory");
+  }
 }
 
 template <class V>

@@ -22,7 +22,7 @@ inline void check(cudaError_t error) {
   if (error == cudaSuccess) return;
   // What is left over would be told as the error of a later call.
   (void)cudaGetLastError();
-  if (error == cudaErrorNoKernelImageForDevice) {
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
     throw std::runtime_error(
         "neurn's library holds no code for this GPU's architecture: build it "
         "with NEURN_CUDA_ARCHITECTURES set to include it");
@@ -34,8 +34,10 @@ template <class... Parameters>
 cudaLaunchConfig_t configuration(void (*kernel)(Parameters...), const Shape& shape,
                                  const Stream& stream, cudaLaunchAttribute* attribute) {
   if (shape.shared > 48 * 1024) {
+    // All there is, and not what this call needs: another thread may be between here and its
+    // launch.
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shape.shared)));
+                               static_cast<int>(stream.device.shared_block)));
   }
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));

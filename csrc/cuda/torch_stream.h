@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -15,11 +16,21 @@
 
 #include "stream.h"
 
-// A torch without CUDA does not have it, and loads the library all the same.
-extern "C" [[gnu::weak]] AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index,
-                                                                           void** ret_stream);
-
 namespace neurn::cuda {
+
+using CurrentStream = AOTITorchError (*)(int32_t device_index, void** stream);
+
+// torch's function for the current stream, or null. It is in torch's CUDA library, which a torch
+// without CUDA lacks and which this library therefore does not depend on: neither a strong nor a
+// weak reference would find it.
+inline CurrentStream current_stream() {
+  static const CurrentStream found = []() -> CurrentStream {
+    void* library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+    if (library == nullptr) return nullptr;
+    return reinterpret_cast<CurrentStream>(dlsym(library, "aoti_torch_get_current_cuda_stream"));
+  }();
+  return found;
+}
 
 inline void check_runtime(cudaError_t error) {
   if (error != cudaSuccess) {
@@ -50,13 +61,12 @@ inline Device describe_device(int index) {
 class Launch {
  public:
   explicit Launch(const torch::stable::Tensor& x) : guard_(x.get_device_index()), like_(x) {
-    if (aoti_torch_get_current_cuda_stream == nullptr) {
+    if (current_stream() == nullptr) {
       throw std::runtime_error("this torch was built without CUDA");
     }
     // The CUDA runtime in this library is not torch's, and has a current device of its own.
     check_runtime(cudaSetDevice(x.get_device_index()));
-    TORCH_ERROR_CODE_CHECK(
-        aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream_.handle));
+    TORCH_ERROR_CODE_CHECK(current_stream()(x.get_device_index(), &stream_.handle));
     stream_.device = describe_device(x.get_device_index());
     stream_.workspace = {this, [](void* self, int64_t bytes) {
                            return static_cast<Launch*>(self)->allocate(bytes);

@@ -240,7 +240,7 @@ namespace neurn::cuda {
 inline unsigned char* shared_memory() { return emulator::current().block->shared; }
 
 inline void named_barrier(int name, int threads) {
-  if (name < 1 || name > 15) emulator::fail("no such barrier");
+  if (name < 1 || name > 4) emulator::fail("no such barrier");
   emulator::wait(emulator::Wait::named, name, static_cast<size_t>(threads));
 }
 

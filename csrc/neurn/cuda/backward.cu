@@ -29,7 +29,7 @@ void run_share(const Problem& p, const Array& x, const StridedPeaks& peaks, cons
                const double* partial, int64_t per_scope, const float* unrounded,
                const Stream& stream) {
   const ShareCall call{p, x, dx, view_of(peaks), partial, per_scope, unrounded};
-  launch(add_share<T>, {p.scopes(), 128, 1, sum_bytes}, stream, call);
+  launch(add_share<T>, {p.scopes(), reducing_threads(per_scope), 1, sum_bytes}, stream, call);
 }
 
 template <class T>

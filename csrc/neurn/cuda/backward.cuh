@@ -37,31 +37,51 @@ struct BackwardShared {
   }
 };
 
-// R sums of k neighbours out[i] = sum in(i) .. in(i + k - 1): what they share is added once.
-template <int R, class F, class In>
-NEURN_DEVICE void sliding_sums(int k, In&& in, F* out) {
-  F sum = 0;
+// For R pixels side by side, the sum over the k windows t = i .. i + k - 1 of each:
+//   sum_a[i] = sum a(t) and sum_b[i] = sum b(t) + a(t) (pixel(i) - near(t)).
+// What they share is added once, relative to a pixel that all windows of the share hold: however
+// far apart pixels of the tile are, no term is larger than its window's own gradient makes it.
+template <int R, class F, class A, class B, class Near, class Pixel>
+NEURN_DEVICE void gather(int k, A&& a, B&& b, Near&& near, Pixel&& pixel, F* sum_a, F* sum_b) {
+  const F first = pixel(0), last = pixel(R - 1);
+  F core_a = 0, core_b = 0;
   NEURN_UNROLL
-  for (int t = R - 1; t < k; ++t) sum += in(t);
-  F before[R];
-  before[R - 1] = 0;
+  for (int t = R - 1; t < k; ++t) {
+    const F weight = a(t);
+    core_a += weight;
+    core_b += b(t) + weight * (first - near(t));
+  }
+  F before_a[R], before_b[R];
+  before_a[R - 1] = before_b[R - 1] = 0;
   NEURN_UNROLL
-  for (int i = R - 2; i >= 0; --i) before[i] = before[i + 1] + in(i);
-  F after = 0;
+  for (int i = R - 2; i >= 0; --i) {
+    const F weight = a(i);
+    before_a[i] = before_a[i + 1] + weight;
+    before_b[i] = before_b[i + 1] + (b(i) + weight * (first - near(i)));
+  }
+  F after_a = 0, after_b = 0;
   NEURN_UNROLL
   for (int i = 0; i < R; ++i) {
-    if (i > 0) after += in(k - 1 + i);
-    out[i] = sum + before[i] + after;
+    const F held = core_a + before_a[i], here = pixel(i);
+    F moved = core_b + before_b[i] + held * (here - first);
+    if (i > 0) {
+      const int t = k - 1 + i;
+      const F weight = a(t);
+      after_a += weight;
+      after_b += b(t) + weight * (last - near(t));
+      moved += after_b + after_a * (here - last);
+    }
+    sum_a[i] = held + after_a;
+    sum_b[i] = moved;
   }
 }
 
-// What windows give to their pixels: a, and b = a mean, in the place of the incoming gradient.
+// What windows give to their pixels: a, in the place of the incoming gradient, and
+// b = a (near - mean), near being the pixel that window_moments takes.
 template <class F>
 struct Spread {
   F *a, *b;
   int pitch;
-  const F* x;  // of the tile's first pixel
-  int x_pitch, last_row, last_column;
   PeakPatch patch;
   double* peak_mean;  // of the patch that is the maximum, where a tile is a scope
   bool whole;
@@ -69,32 +89,24 @@ struct Spread {
   // In b: that a still holds the gradient.
   static NEURN_DEVICE F marked() { return -infinity<F>(); }
 
-  // Any value near the tile's keeps the products small: the middle one of three, as one alone may
-  // be an outlier. A NaN would spread.
-  NEURN_DEVICE F origin(int step, int channel) const {
-    const F first = x[channel], last = x[last_row * x_pitch + last_column * step + channel];
-    const F centre = x[last_row / 2 * x_pitch + last_column / 2 * step + channel];
-    const F low = first < last ? first : last, high = first < last ? last : first;
-    const F value = centre < low ? low : centre > high ? high : centre;
-    return value - value == F(0) ? value : F(0);
-  }
-
   // Returns grad sigma, where the tile is the one to count the window: that which holds the pixel
   // of the same place.
   NEURN_DEVICE double window(const Problem& p, const Tiling& tiling, const Tile& tile, int row,
-                             int column, int channel, F sigma, F mean) const {
+                             int column, int channel, F sigma, F near, F shift) const {
     const int at = row * pitch + column * tiling.step + channel;
     const F grad = a[at];
     const F weight = sigma == F(0) ? F(0) : grad / sigma / (F(p.k) * F(p.k));
     a[at] = weight;
-    b[at] = weight * mean;
+    b[at] = -(weight * shift);
     const int64_t first = first_window(p.k, p.padding);
     const int64_t i = row + first, j = column + first;  // in the tile
     if (i < 0 || i >= tiling.rows || tile.row + i >= p.out_height || j < 0 || j >= tiling.columns ||
         tile.column + j >= p.out_width || sigma == F(0)) {
       return 0;
     }
-    if (whole && tile.row + i == patch.row && tile.column + j == patch.column) *peak_mean = mean;
+    if (whole && tile.row + i == patch.row && tile.column + j == patch.column) {
+      *peak_mean = static_cast<double>(near) + static_cast<double>(shift);
+    }
     return static_cast<double>(grad * sigma);
   }
 };
@@ -102,9 +114,9 @@ struct Spread {
 // Windows of this thread that are marked in b.
 template <class T, int K, class F>
 NEURN_APART double backward_apart(const BackwardCall& call, const Tile tile, const Region region,
-                                  const Spread<F> spread) {
+                                  const Spread<F> spread, const Moments<F> m) {
   const Problem& p = call.p;
-  const int step = region.step;
+  const int step = region.step, k = static_cast<int>(p.k);
   double moved = 0;
   own_windows<together(K)>(region, [&](int row, int column, int channel) {
     if (spread.b[row * spread.pitch + column * step + channel] != Spread<F>::marked()) return;
@@ -112,9 +124,9 @@ NEURN_APART double backward_apart(const BackwardCall& call, const Tile tile, con
         direct_window<T>(p, call.x, tile.sample, tile.channel + channel,
                          window_at(region.first_row + row, p.out_height, p.padding),
                          window_at(region.first_column + column, p.out_width, p.padding));
-    const double mean = stats.mean - static_cast<double>(spread.origin(step, channel));
+    const F near = near_pixel<together(K)>(m, k, row, column, step, channel);
     moved += spread.window(p, call.tiling, tile, row, column, channel, static_cast<F>(stats.sigma),
-                           static_cast<F>(mean));
+                           near, static_cast<F>(stats.mean - static_cast<double>(near)));
   });
   return moved;
 }
@@ -154,12 +166,10 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   F* a = m.q + m.pitch * region.rows;  // grad, then a
   F* b = a + window_pitch * region.rows;
 
-  auto window_row = [&](int row) {
-    return window_at(region.first_row + row, p.out_height, p.padding);
-  };
-  auto window_column = [&](int column) {
-    return window_at(region.first_column + column, p.out_width, p.padding);
-  };
+  auto window_row = [first = region.first_row, windows = p.out_height, padding = p.padding](
+                        int row) { return window_at(first + row, windows, padding); };
+  auto window_column = [first = region.first_column, windows = p.out_width, padding = p.padding](
+                           int column) { return window_at(first + column, windows, padding); };
   load_pixels<T>(p, call.x, region, k, m);
   load<T>(call.grad, region, region.rows, region.columns, a, window_pitch, window_row,
           window_column);
@@ -170,17 +180,7 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
 
   const int64_t scope = scope_of(p, tile.sample, tile.channel);
   const PeakPatch patch = peak_patch<F>(p, call.peaks, scope);
-  const int64_t down = p.height - tile.row, across = p.width - tile.column;
-  const Spread<F> spread{a,
-                         b,
-                         window_pitch,
-                         m.x + (k - 1) * m.pitch + (k - 1) * step,
-                         m.pitch,
-                         static_cast<int>(down < tiling.rows ? down : tiling.rows) - 1,
-                         static_cast<int>(across < tiling.columns ? across : tiling.columns) - 1,
-                         patch,
-                         peak_mean,
-                         call.whole};
+  const Spread<F> spread{a, b, window_pitch, patch, peak_mean, call.whole};
   double moved = 0;
   const bool apart = window_moments<K>(
       region, k, m, [&](int row, int column, int channel, F sigma, F near, F shift) {
@@ -190,11 +190,10 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
         } else if (sigma == F(-1)) {
           b[at] = Spread<F>::marked();
         } else {
-          const F mean = (near - spread.origin(step, channel)) + shift;
-          moved += spread.window(p, tiling, tile, row, column, channel, sigma, mean);
+          moved += spread.window(p, tiling, tile, row, column, channel, sigma, near, shift);
         }
       });
-  if (apart) moved += backward_apart<T, K>(call, tile, region, spread);
+  if (apart) moved += backward_apart<T, K>(call, tile, region, spread, m);
 
   if (p.scope != Scope::none) {
     for (int offset = 16; offset > 0; offset /= 2) moved += shuffle_down(moved, offset);
@@ -214,34 +213,46 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
         for (int column = 0; column < region.columns; ++column) {
           if (window_column(column) != patch.column) continue;
           a[row * window_pitch + column] += share;
-          b[row * window_pitch + column] += share * static_cast<F>(*peak_mean);
+          const double near = near_pixel<R>(m, k, row, column, 1, 0);
+          b[row * window_pitch + column] += share * static_cast<F>(near - *peak_mean);
         }
       }
     }
   }
   team_barrier();
 
-  // What each pixel of a tile's columns gathers from one row of windows.
+  // What each pixel of a tile's columns gathers from one row of windows, relative to the pixel of
+  // its column in the row that holds near.
   F* row_a = m.c;
   F* row_b = m.q;
   const int pitch = odd(tiling.columns * step), window_rows = tiling.rows + k - 1;
   for (int row = own.lane(); row < window_rows; row += 32) {
     for (int run = own.warp(); run < tiling.columns / R * step; run += own.warps()) {
       const int first = step == 1 ? run : run / step, channel = run - first * step;
-      for (int which = 0; which < 2; ++which) {
-        const F* in = (which == 0 ? a : b) + row * window_pitch + channel;
-        F* out = (which == 0 ? row_a : row_b) + row * pitch + channel;
-        F gathered[R];
-        sliding_sums<R>(k, [&](int t) { return in[(first * R + t) * step]; }, gathered);
-        for (int i = 0; i < R; ++i) {
-          const int64_t v = tile.column + first * R + i;
-          if (v < p.width && sees_padding(v, p.width, k, p.padding)) {
-            visit_through_padding(v, p.width, k, p.padding, [&](int64_t window, int64_t times) {
-              gathered[i] += in[(window - region.first_column) * step] * F(times);
-            });
-          }
-          out[(first * R + i) * step] = gathered[i];
+      const F* in_a = a + row * window_pitch + first * R * step + channel;
+      const F* in_b = b + row * window_pitch + first * R * step + channel;
+      // The first window's first pixel, in the row of near.
+      const F* x = m.x + near_at<R>(k, row) * m.pitch + first * R * step + channel;
+      F sums_a[R], sums_b[R];
+      auto pixel = [&](int i) { return x[(k - 1 + i) * step]; };
+      auto near = [&](int t) { return x[near_at<R>(k, t) * step]; };
+      gather<R>(
+          k, [&](int t) { return in_a[t * step]; }, [&](int t) { return in_b[t * step]; }, near,
+          pixel, sums_a, sums_b);
+      NEURN_UNROLL
+      for (int i = 0; i < R; ++i) {
+        const int64_t v = tile.column + first * R + i;
+        if (v < p.width && sees_padding(v, p.width, k, p.padding)) {
+          visit_through_padding(v, p.width, k, p.padding, [&](int64_t window, int64_t times) {
+            const int t = static_cast<int>(window - region.first_column) - first * R;
+            const F weight = in_a[t * step] * F(times);
+            sums_a[i] += weight;
+            sums_b[i] += in_b[t * step] * F(times) + weight * (pixel(i) - near(t));
+          });
         }
+        const int at = row * pitch + (first * R + i) * step + channel;
+        row_a[at] = sums_a[i];
+        row_b[at] = sums_b[i];
       }
     }
   }
@@ -258,12 +269,16 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
       const int pixel = step == 1 ? e : e / step, channel = e - pixel * step;
       const int64_t v = tile.column + pixel;
       if (v >= p.width || channel >= tile.channels) continue;
-      F sums_a[R], sums_b[R];
       const F* in_a = row_a + run * R * pitch + e;
       const F* in_b = row_b + run * R * pitch + e;
-      sliding_sums<R>(k, [&](int t) { return in_a[t * pitch]; }, sums_a);
-      sliding_sums<R>(k, [&](int t) { return in_b[t * pitch]; }, sums_b);
-      const F origin = spread.origin(step, channel);
+      // The column of the pixel, from the first row of the first window.
+      const F* x = m.x + run * R * m.pitch + (k - 1) * step + e;
+      F sums_a[R], sums_b[R];
+      auto near = [&](int t) { return x[near_at<R>(k, t) * m.pitch]; };
+      auto own_pixel = [&](int i) { return x[(k - 1 + i) * m.pitch]; };
+      gather<R>(
+          k, [&](int t) { return in_a[t * pitch]; }, [&](int t) { return in_b[t * pitch]; }, near,
+          own_pixel, sums_a, sums_b);
       NEURN_UNROLL
       for (int i = 0; i < R; ++i) {
         const int row = run * R + i;
@@ -271,13 +286,11 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
         if (u >= p.height) continue;
         if (sees_padding(u, p.height, k, p.padding)) {
           visit_through_padding(u, p.height, k, p.padding, [&](int64_t window, int64_t times) {
-            const int at = static_cast<int>(window - region.first_row) * pitch + e;
-            sums_a[i] += row_a[at] * F(times);
-            sums_b[i] += row_b[at] * F(times);
+            const int t = static_cast<int>(window - region.first_row) - run * R;
+            sums_b[i] += (in_b[t * pitch] + in_a[t * pitch] * (own_pixel(i) - near(t))) * F(times);
           });
         }
-        const F x = m.x[(row + k - 1) * m.pitch + (pixel + k - 1) * step + channel];
-        const F value = normalized((x - origin) * sums_a[i] - sums_b[i], divisor);
+        const F value = normalized(sums_b[i], divisor);
         assign(out[u * call.dx.h + v * call.dx.w + channel * call.dx.c], value);
         if constexpr (sizeof(T) == 2) {
           if (keeps && tile.channel + channel == patch.channel) {

@@ -10,6 +10,13 @@ namespace {
 
 constexpr int peak_bytes = 32 * sizeof(Peak);
 
+template <class F>
+void reduce(int64_t scopes, const Peak* partial, int64_t per_scope, const Peaks& peaks,
+            const Stream& stream) {
+  launch(reduce_peaks<F>, {scopes, reducing_threads(per_scope), 1, peak_bytes}, stream, partial,
+         per_scope, peaks);
+}
+
 template <class T>
 void run_plain(const Problem& p, const Array& x, const Array& y, const Peaks& peaks,
                const Stream& stream) {
@@ -28,8 +35,7 @@ void run_plain(const Problem& p, const Array& x, const Array& y, const Peaks& pe
   if (normalized) {
     call.partial_peaks = allocate<Peak>(stream, shape.blocks);
     launch(plain_forward<T>, shape, stream, call, false);
-    launch(reduce_peaks<F>, {call.scopes, 256, 1, peak_bytes}, stream,
-           static_cast<const Peak*>(call.partial_peaks), call.blocks_per_scope, peaks);
+    reduce<F>(call.scopes, call.partial_peaks, call.blocks_per_scope, peaks, stream);
   }
   launch(plain_forward<T>, shape, stream, call, true);
 }
@@ -69,8 +75,7 @@ void run_tiles(const Problem& p, const Array& x, const Array& y, const Peaks& pe
     call.pass = ForwardPass::peaks;
     call.partial = allocate<Peak>(stream, call.tiles);
     launch(forward_tiles<T, K>, shape, stream, call);
-    launch(reduce_peaks<F>, {scopes, 256, 1, peak_bytes}, stream,
-           static_cast<const Peak*>(call.partial), call.per_scope, peaks);
+    reduce<F>(scopes, call.partial, call.per_scope, peaks, stream);
   }
   call.pass = ForwardPass::write;
   launch(forward_tiles<T, K>, shape, stream, call);

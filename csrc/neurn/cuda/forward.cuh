@@ -104,7 +104,7 @@ NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const 
 }
 
 template <class T, class F>
-NEURN_DEVICE void write_tile(const ForwardCall& call, const Tile& tile, const F* kept, F divisor) {
+NEURN_APART void write_tile(const ForwardCall& call, const Tile tile, const F* kept, F divisor) {
   const Problem& p = call.p;
   const Tiling& tiling = call.tiling;
   const Team own = team();
@@ -235,7 +235,8 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
 
 // A block finds the largest of a scope's `count` partial maxima.
 template <class F>
-__global__ void reduce_peaks(const Peak* partial, int64_t count, Peaks peaks) {
+__global__ void __launch_bounds__(1024)
+    reduce_peaks(const Peak* partial, int64_t count, Peaks peaks) {
   const Team own = team();
   Peak* shared = reinterpret_cast<Peak*>(shared_memory());
   const int64_t scope = blockIdx.x;

@@ -6,17 +6,20 @@
 
 namespace neurn::cuda {
 
+// i modulo size; a division of 64 bits is slow, and seldom needed.
+NEURN_DEVICE int64_t wrapped(int64_t i, int64_t size) {
+  return i >= 0 && i < size ? i : (i % size + size) % size;
+}
+
 // The source position that padded position i shows, counted from source position 0; -1: a zero.
 // Positions that no window sees show some pixel.
 NEURN_DEVICE int64_t padded_source(int64_t i, int64_t size, Padding padding) {
   if (i >= 0 && i < size) return i;
   if (padding == Padding::zeros) return -1;
-  if (padding == Padding::circular) return (i % size + size) % size;
+  if (padding == Padding::circular) return wrapped(i, size);
   if (padding == Padding::reflect) i = i < 0 ? -i : 2 * (size - 1) - i;
   return i < 0 ? 0 : i >= size ? size - 1 : i;
 }
-
-NEURN_DEVICE int64_t wrapped(int64_t i, int64_t size) { return (i % size + size) % size; }
 
 // Padded positions before source position 0 in the first window.
 NEURN_DEVICE int64_t lead_of(int64_t k, Padding padding) {

@@ -52,8 +52,8 @@ struct Moments {
 // Rows x columns of `step` channels into shared memory: row_of and column_of say where each lies in
 // the array; -1: zeros.
 template <class T, class F, class RowOf, class ColumnOf>
-NEURN_DEVICE void load(const Array& array, const Region& region, int rows, int columns, F* out,
-                       int pitch, RowOf&& row_of, ColumnOf&& column_of) {
+NEURN_APART void load(const Array array, const Region region, int rows, int columns, F* out,
+                      int pitch, const RowOf row_of, const ColumnOf column_of) {
   const Team own = team();
   const int elements = columns * region.step, warps = own.warps();
   const T* origin =
@@ -99,12 +99,16 @@ NEURN_DEVICE void load_pixels(const Problem& p, const Array& x, const Region& re
   const int64_t top = region.first_row - lead, left = region.first_column - lead;
   load<T>(
       x, region, region.rows + k - 1, region.columns + k - 1, m.x, m.pitch,
-      [&](int row) { return padded_source(top + row, p.height, p.padding); },
-      [&](int column) { return padded_source(left + column, p.width, p.padding); });
+      [top, height = p.height, padding = p.padding](int row) {
+        return padded_source(top + row, height, padding);
+      },
+      [left, width = p.width, padding = p.padding](int column) {
+        return padded_source(left + column, width, padding);
+      });
 }
 
 template <int K, class F>
-NEURN_DEVICE void column_moments(const Region& region, int k, const Moments<F>& m) {
+NEURN_APART void column_moments(const Region region, int k, const Moments<F> m) {
   constexpr int R = together(K);
   if constexpr (K > 0) k = K;
   const Team own = team();
@@ -165,6 +169,19 @@ NEURN_DEVICE void own_windows(const Region& region, Visit&& visit) {
   }
 }
 
+// The row (or column) of the pixels that holds what windows of this row (or column) are relative
+// to: one that all of R windows side by side share.
+template <int R>
+NEURN_DEVICE constexpr int near_at(int k, int window) {
+  return window / R * R + (k + R - 2) / 2;
+}
+
+// The pixel that window_moments takes for near.
+template <int R, class F>
+NEURN_DEVICE F near_pixel(const Moments<F>& m, int k, int row, int column, int step, int channel) {
+  return m.x[near_at<R>(k, row) * m.pitch + near_at<R>(k, column) * step + channel];
+}
+
 // emit(row, column, channel, sigma, near, shift) for every window of the region, its mean being
 // near + shift. What F cannot hold is emitted as -1, and the result is true: own_windows finds
 // such windows again, out of the way of the others.
@@ -181,7 +198,7 @@ NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& 
     for (int group = own.warp(); group < groups; group += own.warps()) {
       const int first = step == 1 ? group : group / step, channel = group - first * step;
       const int e = first * R * step + channel;
-      const F* x = m.x + (row / R * R + middle) * pitch + e;
+      const F* x = m.x + near_at<R>(k, row) * pitch + e;
       const F* c = m.c + row * pitch + e;
       const F* q = m.q + row * pitch + e;
       const F near = x[middle * step], c_near = c[middle * step];

@@ -61,3 +61,9 @@ STABLE_TORCH_LIBRARY_IMPL(neurn, CUDA, m) {
   m.impl("forward_stats", TORCH_BOX(&neurn::forward_stats));
   m.impl("backward", TORCH_BOX(&neurn::backward));
 }
+
+// Whether the current stream of a CUDA device can be asked for; a torch that is loaded later is not
+// seen.
+extern "C" [[gnu::visibility("default")]] int neurn_finds_cuda_stream() {
+  return neurn::cuda::current_stream() != nullptr;
+}

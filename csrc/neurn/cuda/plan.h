@@ -46,6 +46,9 @@ inline int team_threads(const Tiling& t) {
   return elements > 1024 ? 256 : elements > 256 ? 128 : 64;
 }
 
+// Threads of the block that brings the `count` partial results of a scope together.
+inline int reducing_threads(int64_t count) { return count > 1024 ? 1024 : 128; }
+
 struct ForwardPlan {
   bool plain = true;
   Tiling tiling{};

@@ -78,7 +78,7 @@ NEURN_DEVICE double block_sum(double value, double* shared) {
 
 // One block for each scope.
 template <class T>
-__global__ void add_share(const __grid_constant__ ShareCall call) {
+__global__ void __launch_bounds__(1024) add_share(const __grid_constant__ ShareCall call) {
   using F = typename Compute<T>::Type;
   const Problem& p = call.p;
   const Team own = team();

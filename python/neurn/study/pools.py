@@ -156,7 +156,7 @@ def slurm_cluster(settings: Cluster, folder: Path) -> Any:
         job_extra_directives=list(settings.directives),
         job_script_prologue=list(settings.setup),
         log_directory=str(folder / "slurm"),
-        scheduler_options={"dashboard_address": None},
+        scheduler_options={"dashboard": False},
     )
 
 
