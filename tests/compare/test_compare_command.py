@@ -81,7 +81,7 @@ def test_usage_errors(files, tmp_path, capsys):
     for arguments, text in (
         (["--models", "VGG-16"], "close to it: VGG16"),
         (["--models", MODEL, MODEL], "give each name once"),
-        (["--models", MODEL, "--with", "nerun"], "front_end must be one of"),
+        (["--models", MODEL, "--with", "nerun"], "unknown front end 'nerun'"),
         (["--models", MODEL, "--layers", "conv9"], "layers must be one of conv"),
         (["--models", MODEL, "--input", 32, "--reliable", 0.999], "4 neurons or more, got 0"),
     ):
