@@ -28,7 +28,7 @@ MEMORY = "Peak memory beyond the result, 1x3x4096x4096, float32, k = 3"
 OTHERS = "Other types and layouts, one core, k = 3 (no goal)"
 ALIGN_GOALS = "Alignment: goals, match +1, mismatch -2, gap -2, one core unless said otherwise"
 ALIGN_PEERS = "Alignment beside its peers, the same scoring, one core"
-COMPARE = "Comparison with neurons, two cores"
+COMPARE = "Comparison with neurons"
 PASSES = ("forward", "backward", "forward, backward")
 TABLES = (
     FORWARD,

@@ -21,6 +21,7 @@ import torch
 from neurn import compare, features
 from neurn.compare import baselines
 from neurn.compare.rdm import compare_vectors, ranks, upper
+from neurn.compare.statistics import two_sided
 from neurn.generalize.models import lenet
 
 SIDE = 64
@@ -245,13 +246,26 @@ def report(out, stored):
             change = one["drawn"] - found[model, "none"]["drawn"]
             line["difference"] = line["score"] - found[model, "none"]["each"].mean()
             line["difference_low"], line["difference_high"] = np.quantile(change, [0.025, 0.975])
+            line["difference_p"] = two_sided(change)
         for site, score in zip(stored["site"], one["each"], strict=True):
             line[str(site)] = score
         rows.append(line)
-    pandas.DataFrame(rows).round(4).to_csv(out / "sites.csv", index=False)
+    table = pandas.DataFrame(rows)
+    table.round(4).to_csv(out / "sites.csv", index=False)
+    draw(out / "sites.png", table)
     lines = pandas.concat([one["lines"] for one in found.values()])
     lines.round(4).to_csv(out / "neurons.csv", index=False)
     write_markdown(out / "results.md", rows, found)
+
+
+def draw(path, table):
+    """Draw what NeuRN changes for each model."""
+    changed = table[table["front_end"] == "neurn"]
+    if changed.empty:
+        return
+    changed = changed.assign(metric="rsa", n=21, tested=True)
+    changed["p_corrected"] = compare.benjamini_hochberg(changed["difference_p"])
+    compare.plots.save(compare.plots.deltas(changed, "model"), path)
 
 
 def write_markdown(path, rows, found):

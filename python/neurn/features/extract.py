@@ -287,7 +287,8 @@ class _Batches:
                 "images must have shape (images, H, W) or (images, C, H, W) and hold one or more, "
                 f"got {tuple(tensor.shape)}"
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        # Extremes are NaN where anything is, and a fraction of the cost of looking at each.
+        if tensor.is_floating_point() and not torch.isfinite(torch.stack(tensor.aminmax())).all():
             raise ValueError("images must be finite, got NaN or infinity")
         self.tensor, self.size, self.transform = tensor, size, transform
         self.stimulus = np.arange(len(tensor))
@@ -356,7 +357,8 @@ def _run(
     ):
         torch.manual_seed(seed)
         try:
-            model.to(place)
+            if place != before:
+                model.to(place)
             for batch in batches:
                 collector.begin()
                 model(batch.to(place))
@@ -372,7 +374,8 @@ def _run(
                 if report is not None:
                     report(done, total)
         finally:
-            model.to(before)
+            if place != before:
+                model.to(before)
     return kept
 
 
