@@ -215,6 +215,8 @@ def _cell(value: Any, first: bool) -> str:
 def _number(value: Any) -> str:
     if math.isnan(value):
         return "&ndash;"
+    if abs(value) < 1e-15:
+        value = 0.0  # rounding, of which digits say nothing
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}".replace("-", "&minus;")
     return f"{value:.3g}".replace("-", "&minus;")
