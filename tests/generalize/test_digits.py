@@ -35,7 +35,7 @@ def test_photographs():
 def test_missing_scikit_learn_is_one_sentence(monkeypatch):
     for name in ("sklearn", "sklearn.datasets"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r"^sklearn .*: pip install 'neurn\[demo\]'$"):
+    with pytest.raises(MissingExtraError, match=r"^sklearn .*: pip install 'neurn\[generalize\]'$"):
         load_digits()
 
 

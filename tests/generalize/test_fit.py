@@ -15,6 +15,8 @@ from neurn.generalize import MixStyle, RandConv, TrainingConfig
 from neurn.generalize.models import build
 from neurn.generalize.training import fit
 
+threads = torch.get_num_threads
+
 
 def network():
     return nn.Sequential(
@@ -60,6 +62,43 @@ def test_resumed_trainings_end_bit_for_bit_where_whole_ones_do(toy_source, tmp_p
     assert equal(weights, expected)
     assert (resumed.epoch, resumed.validation_accuracy) == (whole.epoch, whole.validation_accuracy)
     assert not path.exists()
+
+
+def wide():
+    # Its gradients differ in their last digits between one and two threads.
+    return nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(576, 3))
+
+
+def test_the_number_of_threads_is_a_setting_and_is_given_back(toy_source, restore_threads):
+    torch.set_num_threads(2)
+    seen = []
+    one, weights = train(
+        toy_source, changed(threads=1), wide, on_epoch=lambda *_: seen.append(threads())
+    )
+    assert set(seen) == {1}
+    assert threads() == 2
+    assert one.threads == 1
+    assert train(toy_source, model=wide)[0].threads == 2
+    torch.set_num_threads(1)
+    assert equal(train(toy_source, model=wide)[1], weights)
+
+
+def test_a_resumed_training_keeps_the_number_of_threads(toy_source, tmp_path, restore_threads):
+    torch.set_num_threads(1)
+    _, expected = train(toy_source, model=wide)
+    path = tmp_path / "state.checkpoint"
+
+    def interrupt(epoch, _):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_source, model=wide, on_epoch=interrupt, checkpoint=path)
+    torch.set_num_threads(2)
+    resumed, weights = train(toy_source, model=wide, checkpoint=path)
+    assert resumed.threads == 1
+    assert threads() == 2
+    assert equal(weights, expected)
 
 
 def test_checkpoints_of_other_trainings_are_refused(toy_source, tmp_path):
@@ -161,6 +200,7 @@ def test_schedules():
         ({"accumulate": 51}, "accumulate must lie between 1 and the batch size 50"),
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
+        ({"threads": -1}, "threads must lie between 1 and 1024, or be 0"),
     ],
 )
 def test_settings_are_checked(settings, message):

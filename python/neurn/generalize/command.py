@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, kind in (
         *(("epochs", int), ("batch-size", int), ("learning-rate", float), ("weight-decay", float)),
         *(("momentum", float), ("warmup", float), ("accumulate", int), ("label-smoothing", float)),
-        *(("compile", str), ("device", str)),
+        *(("compile", str), ("device", str), ("threads", int)),
     ):
         training.add_argument(f"--{name}", metavar="X", type=kind, default=none)
     training.add_argument("--optimizer", choices=OPTIMIZERS, default=none)

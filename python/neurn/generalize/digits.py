@@ -31,7 +31,7 @@ def load_digits(size: int = 32) -> Dataset:
     MissingExtraError
         If scikit-learn is not installed.
     """
-    bunch = import_optional("sklearn.datasets").load_digits()
+    bunch = import_optional("sklearn.datasets", "generalize").load_digits()
     grey = torch.from_numpy(np.asarray(bunch.images, dtype=np.float64) / 16.0)[:, None]
     enlarged = torch.nn.functional.interpolate(
         grey, size=(size, size), mode="bilinear", align_corners=False
@@ -52,4 +52,4 @@ def load_photos() -> tuple[npt.NDArray[np.uint8], ...]:
     MissingExtraError
         If scikit-learn is not installed.
     """
-    return tuple(import_optional("sklearn.datasets").load_sample_images().images)
+    return tuple(import_optional("sklearn.datasets", "generalize").load_sample_images().images)

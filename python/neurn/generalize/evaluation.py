@@ -29,6 +29,7 @@ from neurn.generalize.training import (
     SELECTION_RULE,
     Fit,
     TrainingConfig,
+    cpu_threads,
     fit,
     predict_probabilities,
 )
@@ -171,7 +172,7 @@ def evaluate(
             for variant in variants:
                 _check_network(maker, plan[0], variant)
 
-    with distributed.process_group(config.place.type):
+    with distributed.process_group(config.place.type), cpu_threads(config.threads):
         store = None
         if out is not None:
             if distributed.is_first():
@@ -567,7 +568,7 @@ def _record(
             "platform": platform.platform(),
             "device": str(job.config.place),
             "cpus": os.cpu_count(),
-            "torch_threads": torch.get_num_threads(),
+            "torch_threads": job.config.threads or torch.get_num_threads(),
             "processes": distributed.world(),
         },
     }

@@ -29,6 +29,7 @@ SELECTION_RULE = "epoch of highest source validation accuracy, the later one of 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "linear", "step")
 PRECISIONS = ("off", "bfloat16", "float16")
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class TrainingConfig:
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"``: a GPU where there is one.
     label_smoothing : float
         0 to below 1.
+    threads : int
+        Of torch, for work on the CPU; 0: as many as it has. The order of sums depends on their
+        number, so weights of one seed agree bit for bit only where it is the same.
 
     Raises
     ------
@@ -85,6 +89,7 @@ class TrainingConfig:
     compile: str = "off"
     device: str = "cpu"
     label_smoothing: float = 0.0
+    threads: int = 0
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -111,6 +116,11 @@ class TrainingConfig:
                 )
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if not 0 <= self.threads <= MAX_THREADS:
+            raise ValueError(
+                f"threads must lie between 1 and {MAX_THREADS}, or be 0 for torch's own number, "
+                f"got {self.threads}"
+            )
 
     @property
     def place(self) -> torch.device:
@@ -155,11 +165,14 @@ class Fit:
         Source validation accuracy at that epoch, 0 to 1.
     seconds : float
         Wall time; of a resumed training, that after the last resumption.
+    threads : int
+        Of torch on the CPU; 0 in results that do not say.
     """
 
     epoch: int
     validation_accuracy: float
     seconds: float
+    threads: int = 0
 
 
 def as_tensor(images: Images) -> Tensor:
@@ -254,8 +267,9 @@ def fit(
     augmentations : sequence of Augmentation, optional
         Of training images, before the model and so before its front end.
     checkpoint : Path, optional
-        Written after every epoch, and gone on from where it exists: on a CPU, weights are then bit
-        for bit those of a training without interruption. Removed at the end.
+        Written after every epoch, and gone on from where it exists, with the same number of
+        threads: on a CPU, weights are then bit for bit those of a training without interruption.
+        Removed at the end.
     tensorboard : Path, optional
         Directory for event files with loss, learning rate and validation accuracy.
     keep : callable, optional
@@ -278,7 +292,7 @@ def fit(
         if not isinstance(part, Dataset):
             raise TypeError(f"training takes a Dataset, not {type(part).__name__}")
     start = time.perf_counter()
-    with labels_sealed(), _own_randomness(config.place, seed):
+    with labels_sealed(), cpu_threads(config.threads), _own_randomness(config.place, seed):
         training = _Training(model, train, config, seed, augmentations)
         if checkpoint is not None and distributed.share(checkpoint.exists()):
             training.load(checkpoint)
@@ -296,10 +310,12 @@ def fit(
                 log("learning_rate", training.optimizer.param_groups[0]["lr"], epoch)
                 if on_epoch is not None:
                     on_epoch(epoch, accuracy)
+        threads = torch.get_num_threads()
         model.load_state_dict(training.best_state)
         if checkpoint is not None and distributed.is_first():
             checkpoint.unlink(missing_ok=True)
-    return Fit(training.best_epoch, training.best_accuracy, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Fit(training.best_epoch, training.best_accuracy, seconds, threads)
 
 
 class _Training:
@@ -422,6 +438,7 @@ class _Training:
         """Write all that going on needs."""
         state = {
             "identity": self.identity,
+            "threads": torch.get_num_threads(),
             "epoch": self.epoch,
             "step": self.step,
             "model": self.model.state_dict(),
@@ -444,6 +461,7 @@ class _Training:
                 f"checkpoint {str(path)!r} is of another training (data, settings or seed); "
                 "remove it or give another path"
             )
+        torch.set_num_threads(state["threads"])  # `fit` restores it
         self.epoch, self.step = state["epoch"], state["step"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -454,6 +472,18 @@ class _Training:
         torch.random.set_rng_state(state["torch"])
         if self.place.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Use `count` threads of torch on the CPU in the block, 0: as many as before it."""
+    before = torch.get_num_threads()
+    try:
+        if count:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
