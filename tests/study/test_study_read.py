@@ -21,7 +21,7 @@ SIMULATED = '[recordings]\nsource = "simulated"\n'
         ("\n[recordings]\n", "s.toml, line 2: recordings.source is missing; give 'files' or 's"),
         (
             '[recordings]\nsource = "mouse"',
-            "s.toml, line 1: recordings.source must be one of 'simulated', 'files', got 'mouse'",
+            "s.toml, line 1: recordings.source must be 'simulated' or 'files', got 'mouse'",
         ),
         (
             SIMULATED + 'areas = ["VISp",\n  "V1"]',
@@ -38,9 +38,16 @@ SIMULATED = '[recordings]\nsource = "simulated"\n'
             "line 3: recordings.neurons must be a whole number, got '",
         ),
         (SIMULATED + "neurons = 1.5", "recordings.neurons must be a whole number, got 1.5"),
+        (SIMULATED + "repetitions = 1", "recordings.repetitions must be from 4 to 1000, got 1"),
+        (SIMULATED + "noise = -1", "recordings.noise must be at least 0, got -1"),
+        (SIMULATED + "noise = inf", "recordings.noise must be a number that is finite, got inf"),
+        (SIMULATED + "areas = []", "recordings.areas must be a list that is not empty, got []"),
+        (SIMULATED + "neurons = true", "recordings.neurons must be a whole number, got True"),
+        ("[recordings]\nsource = 3", "recordings.source must be 'simulated' or 'files', got 3"),
+        ('[recordings]\nsource = "files"', "line 1: recordings.files is missing"),
         (
-            SIMULATED + "repetitions = 1",
-            "recordings.repetitions must be greater than or equal to 4",
+            '[recordings]\nsource = "files"\nneurons = 3\nfiles = ["x"]',
+            "line 3: [recordings] has no key 'neurons'; allowed: areas, cre_lines, files, source",
         ),
         (
             SIMULATED + 'areas = ["VISp", "VISp"]',
@@ -54,19 +61,26 @@ SIMULATED = '[recordings]\nsource = "simulated"\n'
             "[run]\nmemory = '4 bananas'",
             "line 2: run.memory: give a number of bytes or a text such",
         ),
-        ("[run]\nmemory = 5", "line 2: run.memory must be greater than or equal to 100000000"),
+        ("[run]\nmemory = 5", "line 2: run.memory must be at least 100 MB, got 5"),
         (
             "[architectures]\nmodels = 'all'",
-            "line 2: architectures.models must be 'published' or a list, got 'all'",
+            "line 2: architectures.models must be 'published' or a list of names of the zoo, each "
+            "once, got 'all'",
         ),
+        ("[architectures]\nmodels = ['A', 'A']", "of names of the zoo, each once, got ['A', 'A']"),
+        ("[architectures]\nzoom = [1]", "line 2: architectures.zoom must be a text, got 1"),
+        ("[generalization]\nsource = ''", "generalization.source must be a text that is not emp"),
+        ("[generalization]\nlearning_rate = 0", "learning_rate must be more than 0, got 0"),
         (
             "[architectures]\noddities = true\nvocabulary = 'fine'",
             "line 1: architectures: oddities: only with models = 'published', vocabulary = 'publ",
         ),
         (
             SIMULATED + "[representations]\nsize = 'big'",
-            "line 4: representations.size must be a whole number or a list, got 'big'",
+            "line 4: representations.size must be a whole number from 2 to 224, or a list of two, "
+            "got 'big'",
         ),
+        (SIMULATED + "[representations]\nsize = [3]", "or a list of two, got [3]"),
         ("a = [1\nb = 2", "s.toml, line 2: is not TOML: "),
         ("a = [1", "s.toml, at its end: is not TOML: "),
         (
@@ -92,6 +106,12 @@ def test_every_error_gets_a_line():
     assert [line.partition(":")[0] for line in lines] == [f"s.toml, line {i}" for i in (1, 2, 3)]
 
 
+def test_a_place_has_one_sentence():
+    with pytest.raises(study.StudyError) as caught:
+        study.parse(SIMULATED + "[representations]\nsize = [3]", "s.toml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_lines_are_found():
     text = "a = 1\n[b]\n'c d' = 2\nx.y = 3\n[[e]]\nf = 1\n"
     assert line_of(text, ("a",)) == 1
@@ -100,6 +120,7 @@ def test_lines_are_found():
     assert line_of(text, ("e", 0, "f")) == 6
     assert line_of(text, ("b", "inline", "key")) == 2
     assert line_of(text, ("nothing",)) is None
+    assert line_of('a = """\nb = 1\n"""\nb = 2', ("b",)) == 4
 
 
 def test_missing_and_binary_files_are_a_sentence(tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neurn._optional import import_optional
 
 if TYPE_CHECKING:
-    from neurn.study.settings import Study
+    from neurn.study.settings import Study, Table
 
 _HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+")
 _KEY = re.compile(r"""^\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.-]+)\s*=""")
@@ -20,6 +20,7 @@ _KEY = re.compile(r"""^\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.-]+)\s*=""")
 _WANTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "finite_number": "a number that is finite",
     "float_parsing": "a number",
     "float_type": "a number",
     "int_from_float": "a whole number",
@@ -27,13 +28,24 @@ _WANTED = {
     "int_type": "a whole number",
     "model_attributes_type": "a table",
     "model_type": "a table",
+    "string_too_short": "a text that is not empty",
     "string_type": "a text",
+    "too_short": "a list that is not empty",
     "tuple_type": "a list",
 }
+_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 _PATTERNS: Mapping[Any, str] = {
     "device": "'cpu', 'cuda' or 'cuda:1'",
     "walltime": "'04:00:00' or '2-00:00:00'",
 }
+# Of keys that take values of several kinds, or with units.
+_SEVERAL = {
+    "architectures.models": "'published' or a list of names of the zoo, each once",
+    "cluster.memory": "at least 100 MB",
+    "representations.size": "a whole number from 2 to 224, or a list of two",
+    "run.memory": "at least 100 MB",
+}
+_KINDS = ("simulated", "files")  # of [recordings]; pydantic puts them into places of errors
 
 
 class StudyError(ValueError):
@@ -119,13 +131,18 @@ def line_of(text: str, path: tuple[str | int, ...]) -> int | None:
     wanted = tuple(str(part) for part in path if isinstance(part, str))
     places: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
+    within = ""  # the quotes of a text of several lines that is open
     for number, line in enumerate(text.splitlines(), 1):
+        if within:
+            within = "" if within in line else within
+            continue
         if header := _HEADER.match(line):
             table = tuple(part.strip(" \"'") for part in header[1].split("."))
             places.setdefault(table, number)
         elif key := _KEY.match(line):
             parts = tuple(part.strip(" \"'") for part in key[1].split("."))
             places.setdefault((*table, *parts), number)
+        within = next((q for q in ('"""', "'''") if line.count(q) % 2), "")
     while wanted and wanted not in places:
         wanted = wanted[:-1]
     return places.get(wanted)
@@ -145,95 +162,99 @@ def _resolve(values: dict[str, Any], folder: Path | None) -> None:
 
 
 def _sentences(
-    problems: Sequence[Mapping[str, Any]], text: str, name: str, values: dict[str, Any]
+    problems: Sequence[Mapping[str, Any]], text: str, name: str, values: Mapping[str, Any]
 ) -> list[str]:
-    """Return a sentence for each place; where a value may be of several kinds, it names all."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    """Return a sentence for each thing that is wrong at each place."""
+    sentences = []
     for problem in problems:
-        path = _path(problem["loc"], values)
+        path = _path(problem["loc"])
         line = line_of(text, path)
         where = name if line is None else f"{name}, line {line}"
-        key = ".".join(part for part in path if isinstance(part, str))
-        found = reasons.setdefault((where, key), [])
-        reason = _reason(problem, key, path)
-        if reason not in found:
-            found.append(reason)
-    return [f"{where}: {_joined(key, found)}" for (where, key), found in reasons.items()]
+        sentences.append(f"{where}: {_reason(problem, path, values)}")
+    return list(dict.fromkeys(sentences))
 
 
-def _joined(key: str, reasons: Sequence[str]) -> str:
-    start = f"{key} must be "
-    if len(reasons) > 1 and all(reason.startswith(start) for reason in reasons):
-        wanted = [reason.removeprefix(start).rpartition(", got ")[0] for reason in reasons]
-        return f"{start}{' or '.join(wanted)}, got {reasons[0].rpartition(', got ')[2]}"
-    return "; ".join(reasons)
+def _path(loc: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return table and key of a place; pydantic adds kinds and what it tried to make of a value."""
+    start, *rest = loc or ("",)
+    if start == "recordings" and rest and rest[0] in _KINDS:
+        del rest[0]
+    return tuple(str(part) for part in (start, *rest[:1]) if part != "")
 
 
-def _path(loc: tuple[str | int, ...], values: Any) -> tuple[str | int, ...]:
-    """Leave out what pydantic adds to a place: the chosen kind of a table or value."""
-    path: list[str | int] = []
-    for part in loc:
-        if isinstance(values, dict) and part in values:
-            values = values[part]
-        elif isinstance(values, list) and isinstance(part, int):
-            values = values[part] if part < len(values) else None
-        elif part != loc[-1] or not isinstance(values, dict):
-            continue
-        elif isinstance(part, str) and part in ("simulated", "files") and values.get("source"):
-            continue
-        path.append(part)
-    return tuple(path)
-
-
-def _reason(problem: Mapping[str, Any], key: str, path: tuple[str | int, ...]) -> str:
+def _reason(problem: Mapping[str, Any], path: tuple[str, ...], values: Mapping[str, Any]) -> str:
     kind, context, got = problem["type"], problem.get("ctx", {}), problem.get("input")
+    key = ".".join(path)
     if kind == "extra_forbidden":
-        return _unknown(str(path[-1]), path, problem["loc"])
+        return _unknown(path, problem["loc"])
+    if key in _SEVERAL and (kind != "value_error" or key == "architectures.models"):
+        return f"{key} must be {_SEVERAL[key]}, got {values[path[0]][path[1]]!r}"
     if kind == "missing":
         return f"{key} is missing"
     if kind == "union_tag_not_found":
-        tags = " or ".join(sorted(context.get("expected_tags", "'files', 'simulated'").split(", ")))
-        return f"{key}.source is missing; give {tags}"
+        return f"{key}.source is missing; give 'files' or 'simulated'"
     if kind == "union_tag_invalid":
-        return f"{key}.source must be one of {context['expected_tags']}, got {context['tag']!r}"
-    if kind == "literal_error":
-        return f"{key} must be {context['expected']}, got {got!r}"
+        got = values["recordings"]["source"]
+        return f"{key}.source must be {context['expected_tags'].replace(', ', ' or ')}, got {got!r}"
     if kind == "value_error":
         reason = str(context.get("error", problem["msg"]))
         return f"{key}: {reason}" if key else reason
-    if kind in _WANTED:
-        return f"{key} must be {_WANTED[kind]}, got {got!r}"
+    if kind == "literal_error":
+        return f"{key} must be {context['expected']}, got {got!r}"
     if kind == "string_pattern_mismatch":
         return (
             f"{key} must be written like {_PATTERNS.get(path[-1], context['pattern'])}, got {got!r}"
         )
+    if kind in _BOUNDS:
+        return f"{key} must be {_bounds(path, problem['loc'])}, got {got!r}"
+    if kind in _WANTED:
+        return f"{key} must be {_WANTED[kind]}, got {got!r}"
     message = problem["msg"].removeprefix("Input should be ")
     return f"{key} must be {message[0].lower()}{message[1:]}, got {got!r}"
 
 
-def _unknown(key: str, path: tuple[str | int, ...], loc: tuple[str | int, ...]) -> str:
-    allowed = _allowed(loc)
+def _bounds(path: tuple[str, ...], loc: tuple[str | int, ...]) -> str:
+    """Return in words from where to where a number may go."""
+    limits = {
+        name: getattr(part, name)
+        for part in _table(loc).model_fields[path[-1]].metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(part, name, None) is not None
+    }
+    low = f"at least {limits['ge']}" if "ge" in limits else ""
+    low = f"more than {limits['gt']}" if "gt" in limits else low
+    high = f"at most {limits['le']}" if "le" in limits else ""
+    high = f"less than {limits['lt']}" if "lt" in limits else high
+    if "ge" in limits and "le" in limits:
+        return f"from {limits['ge']} to {limits['le']}"
+    return " and ".join(part for part in (low, high) if part)
+
+
+def _unknown(path: tuple[str, ...], loc: tuple[str | int, ...]) -> str:
+    *outer, key = path
+    allowed = sorted(_table(loc).model_fields)
     near = difflib.get_close_matches(key, allowed, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    where = ".".join(str(part) for part in path[:-1])
-    kind = f"[{where}] has no key" if where else "there is no table or key"
+    kind = f"[{outer[0]}] has no key" if outer else "there is no table or key"
     return f"{kind} {key!r}; allowed: {', '.join(allowed)}{hint}"
 
 
-def _allowed(loc: tuple[str | int, ...]) -> list[str]:
+def _table(loc: tuple[str | int, ...]) -> type[Table]:
+    """Return the kind of table that the key of a place belongs to."""
     from neurn.study import settings
 
-    tables: dict[str | int, type[settings.Table]] = {
-        "run": settings.Run,
-        "simulated": settings.Simulated,
-        "files": settings.Files,
-        "representations": settings.Representations,
-        "selection": settings.Selection,
-        "models": settings.Models,
-        "compare": settings.Compare,
-        "architectures": settings.Architectures,
-        "generalization": settings.Generalization,
-        "cluster": settings.Cluster,
-    }
-    inner = next((tables[part] for part in reversed(loc[:-1]) if part in tables), settings.Study)
-    return sorted(inner.model_fields)
+    if len(loc) == 1:
+        return settings.Study
+    if loc[0] == "recordings":
+        return settings.Files if loc[1] == "files" else settings.Simulated
+    tables: tuple[type[Table], ...] = (
+        settings.Run,
+        settings.Representations,
+        settings.Selection,
+        settings.Models,
+        settings.Compare,
+        settings.Architectures,
+        settings.Generalization,
+        settings.Cluster,
+    )
+    return next(table for table in tables if table.__name__.lower() == loc[0])

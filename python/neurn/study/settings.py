@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -34,7 +42,10 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=10**8)]
 Names = Annotated[tuple[str, ...], AfterValidator(_unique), Field(min_length=1)]
-Side = Annotated[int, Field(ge=2, le=224)]
+# A number is no text, and true is no number.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+Side = Annotated[int, Field(strict=True, ge=2, le=224)]
 Area = Literal["VISp", "VISl", "VISal", "VISpm", "VISrl", "VISam"]
 CreLine = Literal[
     "Cux2-CreERT2",
@@ -56,17 +67,19 @@ CreLine = Literal[
 class Table(BaseModel):
     """A table of the file: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Run(Table):
     """How the work is done; nothing here changes a result."""
 
-    workers: int = Field(default=2, ge=1, le=1024)
+    workers: Whole = Field(default=2, ge=1, le=1024)
     """Processes at work at once."""
     memory: Bytes = 8 * 10**9
     """Of all processes together: work waits until there is room."""
-    threads: int = Field(default=1, ge=1, le=256)
+    threads: Whole = Field(default=1, ge=1, le=256)
     """Of each process."""
 
 
@@ -82,11 +95,11 @@ class Simulated(Table):
         "Cux2-CreERT2",
         "Vip-IRES-Cre",
     )
-    neurons: int = Field(default=20, ge=2, le=10_000)
+    neurons: Whole = Field(default=20, ge=2, le=10_000)
     """Of each session; a session for each area and driver."""
-    repetitions: int = Field(default=50, ge=4, le=1000)
+    repetitions: Whole = Field(default=50, ge=4, le=1000)
     """How often each image is shown."""
-    noise: float = Field(default=1.0, ge=0)
+    noise: Number = Field(default=1.0, ge=0)
     """Factor of all noise."""
 
 
@@ -117,12 +130,12 @@ class Representations(Table):
 class Selection(Table):
     """Settings of `neurn.mouse.select`; a class with fewer neurons gives all of them."""
 
-    excitatory: int = Field(default=500, ge=0)
-    inhibitory: int = Field(default=500, ge=0)
-    per_cluster: int = Field(default=50, ge=1)
+    excitatory: Whole = Field(default=500, ge=0)
+    inhibitory: Whole = Field(default=500, ge=0)
+    per_cluster: Whole = Field(default=50, ge=1)
     method: Literal["clusters", "random", "reliable", "matched"] = "clusters"
     embedding: Literal["auto", "umap", "pca"] = "auto"
-    threshold: float = Field(default=0.3, ge=-1, le=1)
+    threshold: Number = Field(default=0.3, ge=-1, le=1)
     """Least reliability, with method = "reliable"."""
 
 
@@ -138,13 +151,13 @@ class Models(Table):
         "neurn",
     )
     """Each goes before the same weights."""
-    layers: int = Field(default=4, ge=1, le=1000)
+    layers: Whole = Field(default=4, ge=1, le=1000)
     """How many convolutions, evenly spaced from the first to the last."""
-    size: int = Field(default=0, ge=0, le=1024)
+    size: Whole = Field(default=0, ge=0, le=1024)
     """Side in pixels that images are resized to; 0: the model's own."""
     train: Literal["none", "digits"] = "none"
     """``"digits"``: fine-tuned first, each behind its front end, on scikit-learn's digits."""
-    epochs: int = Field(default=3, ge=1, le=1000)
+    epochs: Whole = Field(default=3, ge=1, le=1000)
     """Of the fine-tuning."""
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
 
@@ -163,9 +176,9 @@ class Compare(Table):
     """Of maps, for RMSE."""
     pairing: Literal["best-heldout", "best", "mean", "assignment"] = "best-heldout"
     """Which feature stands for a neuron, for RMSE; "mean" is nearest to the published form."""
-    permutations: int = Field(default=100, ge=10, le=100_000)
+    permutations: Whole = Field(default=100, ge=10, le=100_000)
     """Of scenes, for the null."""
-    bootstrap: int = Field(default=200, ge=10, le=100_000)
+    bootstrap: Whole = Field(default=200, ge=10, le=100_000)
     """Resamplings, for intervals."""
 
 
@@ -175,7 +188,7 @@ class Architectures(Table):
     models: Literal["published"] | Names = "published"
     """Names of the zoo."""
     vocabulary: Literal["published", "canonical", "fine"] = "published"
-    oddities: bool = False
+    oddities: StrictBool = False
     """The sequences exactly as the published heatmap shows them; published models only."""
     zoom: Annotated[tuple[str, ...], AfterValidator(_unique)] = ("VGG11", "VGG16", "VGG19")
     """Drawn layer by layer, and aligned in pairs."""
@@ -205,17 +218,17 @@ class Generalization(Table):
     """Names that `neurn.generalize` knows, ``torchvision/NAME`` or ``timm/NAME``."""
     front_ends: Names = ("none", "neurn", "sobel")
     """The first is the baseline; ``"neurn+randconv"`` adds an augmentation."""
-    seeds: int = Field(default=5, ge=2, le=1000)
-    epochs: int = Field(default=12, ge=1, le=10_000)
-    batch_size: int = Field(default=50, ge=1, le=100_000)
-    learning_rate: float = Field(default=0.003, gt=0)
+    seeds: Whole = Field(default=5, ge=2, le=1000)
+    epochs: Whole = Field(default=12, ge=1, le=10_000)
+    batch_size: Whole = Field(default=50, ge=1, le=100_000)
+    learning_rate: Number = Field(default=0.003, gt=0)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
     size: Side = 32
     """Height and width of images."""
     data: str = ""
     """Folder of the files of named domains, from the directory of the study's file."""
-    processes: int = Field(default=1, ge=1, le=1024)
+    processes: Whole = Field(default=1, ge=1, le=1024)
     """Of each training: more than one are started by torchrun."""
     device: str = Field(default="cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
@@ -228,11 +241,11 @@ class Cluster(Table):
 
     kind: Literal["local", "slurm", "scheduler"]
     """Workers of this machine, jobs of SLURM, or a scheduler that runs already."""
-    workers: int = Field(default=2, ge=1, le=10_000)
+    workers: Whole = Field(default=2, ge=1, le=10_000)
     """Worker processes (local), or jobs (slurm)."""
     memory: Bytes = 4 * 10**9
     """Of each worker, or job."""
-    retries: int = Field(default=2, ge=0)
+    retries: Whole = Field(default=2, ge=0)
     """How often work that failed is tried again."""
     address: str = ""
     """Of the scheduler, ``"tcp://host:8786"``, or the path of its scheduler file."""
@@ -240,7 +253,7 @@ class Cluster(Table):
     account: str = ""
     walltime: str = Field(default="04:00:00", pattern=r"^(\d+-)?\d{1,3}:\d{2}:\d{2}$")
     """Of a job: ``"HH:MM:SS"`` or ``"D-HH:MM:SS"``."""
-    cores: int = Field(default=1, ge=1)
+    cores: Whole = Field(default=1, ge=1)
     """Of a job."""
     directives: tuple[str, ...] = ()
     """More of SLURM's, such as ``"--gres=gpu:1"``."""
@@ -258,7 +271,7 @@ class Study(Table):
     """A whole study. A table that is absent leaves its stages out."""
 
     title: str = Field(default="A study with neurn", min_length=1, max_length=200)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: Whole = Field(default=0, ge=0, lt=2**31)
     """Of everything that is drawn at random."""
     run: Run = Run()
     recordings: Annotated[Simulated | Files, Field(discriminator="source")] | None = None
