@@ -67,6 +67,14 @@ def test_full_forms_are_built_by_name(timm):
             assert any(p.shape[0] == 7 for p in network.parameters()), name
 
 
+def test_batch_statistics_are_learnt_within_a_short_training(timm):
+    for name in MODELS:
+        with torch.device("meta"):
+            network = resolve_model(name).make(10)
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert all(norm.momentum >= 0.01 for norm in norms), name
+
+
 def test_small_images_keep_their_resolution_longer(torchvision):
     sizes = {}
     for kept in (False, True):

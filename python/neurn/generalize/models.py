@@ -139,7 +139,8 @@ MODELS: Mapping[str, Known] = MappingProxyType(
         "inception_v3": _timm("inception_v3"),
         "inception_resnet_v2": _timm("inception_resnet_v2"),
         "nasnet": _timm("nasnetalarge"),
-        "mnasnet": _torchvision("mnasnet1_0"),
+        # Not torchvision's: its running statistics take tens of thousands of batches to learn.
+        "mnasnet": _timm("mnasnet_100"),
         "fbnet": _timm("fbnetc_100"),
         # Single-Path NAS; ProxylessNAS itself is in neither package.
         "spnasnet": _timm("spnasnet_100"),
@@ -156,7 +157,7 @@ MODELS: Mapping[str, Known] = MappingProxyType(
             small=True,
         ),
         "efficientnet_b0_small": _torchvision("efficientnet_b0", small=True),
-        "mnasnet_small": _torchvision("mnasnet0_5", small=True),
+        "mnasnet_small": _timm("mnasnet_050", small=True),
         "fbnet_small": _timm("fbnetc_100", small=True),
         "spnasnet_small": _timm("spnasnet_100", small=True),
         "vit_small_32": _timm(
