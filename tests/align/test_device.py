@@ -31,7 +31,8 @@ def random_set(count, seed=0, longest=40, symbols=5):
 def in_tiles(device, monkeypatch):
     """Have every set scored in small tiles on a device, the CPU included."""
     monkeypatch.setattr("neurn.align.sets.choose_devices", lambda *_: [device])
-    monkeypatch.setattr(tiled.tiled_scores, "__kwdefaults__", {"symmetric": False, "tile_pairs": 7})
+    defaults = {"symmetric": False, "tile_pairs": 7}
+    monkeypatch.setattr(tiled.tiled_scores, "__kwdefaults__", defaults)
     return device
 
 
@@ -72,13 +73,39 @@ def test_tiles_cover_each_pair_once(rows, columns, symmetric, pairs):
     assert (seen == 1).all()
 
 
-def scores_in_tiles(sequences, devices, report=None, pairs=9, scoring=None):
-    scoring = scoring or align.Scoring()
+def scores_in_tiles(sequences, devices, report=None, pairs=9, symmetric=False):
+    scoring = align.Scoring()
     encoded = encode(sequences, scoring)
     every = range(len(sequences))
     return tiled.tiled_scores(
-        encoded, every, every, scoring.whole, devices, report, bound=10**4, tile_pairs=pairs
+        encoded,
+        every,
+        every,
+        scoring.whole,
+        devices,
+        report,
+        symmetric=symmetric,
+        bound=10**4,
+        tile_pairs=pairs,
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "devices", "pairs"),
+    [
+        (20_000, 165, 1, 2**24),  # bounded by pairs
+        (10_000, 4096, 1, 2**19),  # by cells: the call can be stopped before all are done
+        (300, 65_535, 1, 2048),
+        (2, 10**8, 1, 1),
+        (10_000, 165, 4, 10_000**2 // 16),  # all four have something to do
+        (200, 100, 8, 2**37 // 100**2),  # too little to be worth it
+        (5, 0, 2, 2**24),
+        (0, 0, 1, 2**24),
+    ],
+)
+def test_size_of_tiles(count, length, devices, pairs):
+    lengths = np.full(count, length, dtype=np.int64)
+    assert tiled.pairs_of_a_tile(lengths, lengths, devices) == pytest.approx(pairs, rel=1e-3)
 
 
 def test_devices_share_tiles(monkeypatch):
@@ -114,13 +141,17 @@ def test_a_failure_stops_all_devices(count):
     assert len(calls) <= count
 
 
-def test_a_tile_is_put_away_while_the_next_is_scored(monkeypatch):
-    """The order of things on a GPU, told by stand-ins for its streams and events."""
+@pytest.fixture
+def told(monkeypatch):
+    """What happens on a GPU, in order, told by stand-ins for its streams and events."""
     told = []
 
     class Stream:
         def wait_stream(self, other):
             told.append("streams wait for the caller's")
+
+        def synchronize(self):
+            told.append("done")
 
         def __enter__(self):
             return self
@@ -140,13 +171,34 @@ def test_a_tile_is_put_away_while_the_next_is_scored(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
     monkeypatch.setattr(tiled._Server, "run", tiled._Server._run_on_streams)
+    return told
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_tile_is_put_away_while_the_next_is_scored(told, symmetric):
     sequences = random_set(6)
     got = scores_in_tiles(
-        sequences, [torch.device("cpu")], lambda *_: told.append("put away"), pairs=12
+        sequences,
+        [torch.device("cpu")],
+        lambda *_: told.append("put away"),
+        pairs=12 if not symmetric else 9,
+        symmetric=symmetric,
     )
     np.testing.assert_array_equal(got, align.all_pairs(sequences))
-    steps = ["score", *["score", "arrived", "put away"] * 3, "arrived", "put away"]
-    assert told == ["streams wait for the caller's"] * 2 + steps
+    further = 2 if symmetric else 3
+    steps = ["score", *["score", "arrived", "put away"] * further, "arrived", "put away"]
+    assert told == ["streams wait for the caller's"] * 2 + steps + ["done"] * 2
+
+
+def test_nothing_is_under_way_after_an_interruption(told):
+    """Arguments may be given to others once the call has ended."""
+
+    def report(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scores_in_tiles(random_set(6), [torch.device("cpu")], report, pairs=12)
+    assert told[-2:] == ["done"] * 2
 
 
 def test_scores_beyond_what_devices_hold():

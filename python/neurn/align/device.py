@@ -19,8 +19,14 @@ from neurn.align.scoring import WholeScores
 
 Device: TypeAlias = str | torch.device | Sequence[str | torch.device]
 
-# Pairs of a tile: enough to fill any GPU many times over, few enough to fit beside anything.
+# Most pairs of a tile: enough to fill any GPU many times over, few enough to fit beside anything.
 TILE_PAIRS = 2**24
+# Most cells: between tiles a call tells how far it is, and can be stopped.
+TILE_CELLS = 2**43
+# Cells that are worth a device of their own.
+_SHARED_CELLS = 2**37
+Lengths: TypeAlias = npt.NDArray[np.int64]
+
 _LARGEST_INT32 = 2**31
 _LARGEST_EXACT = 2**53
 
@@ -104,6 +110,16 @@ def tiles(rows: int, columns: int, symmetric: bool, pairs: int = TILE_PAIRS) -> 
     ]
 
 
+def pairs_of_a_tile(rows: Lengths, columns: Lengths, devices: int) -> int:
+    """Choose how many pairs of sequences of these lengths a tile is to hold."""
+    cells = max(float(rows.mean()) * float(columns.mean()), 1.0) if rows.size * columns.size else 1
+    pairs = min(TILE_PAIRS, TILE_CELLS / cells)
+    if devices > 1:
+        share = rows.size * columns.size / (4 * devices)
+        pairs = min(pairs, max(share, _SHARED_CELLS / cells))
+    return max(1, int(pairs))
+
+
 def tiled_scores(
     encoded: Encoded,
     rows: range,
@@ -114,7 +130,7 @@ def tiled_scores(
     *,
     symmetric: bool = False,
     bound: int,
-    tile_pairs: int = TILE_PAIRS,
+    tile_pairs: int | None = None,
 ) -> npt.NDArray[Any]:
     """Score every sequence of `rows` with every one of `columns`.
 
@@ -132,8 +148,8 @@ def tiled_scores(
         rows and columns are the same, and so are both orders of a pair.
     bound : int
         No score is larger.
-    tile_pairs : int
-        Most pairs on a device at a time; two tiles are under way on each.
+    tile_pairs : int, optional
+        Most pairs of a tile, by default `pairs_of_a_tile`; two tiles are under way on each device.
 
     Returns
     -------
@@ -152,6 +168,9 @@ def tiled_scores(
         )
     dtype = np.int32 if bound < _LARGEST_INT32 else np.int64
     out = np.empty((len(rows), len(columns)), dtype=dtype)
+    if tile_pairs is None:
+        first, second = (encoded.lengths[side.start : side.stop] for side in (rows, columns))
+        tile_pairs = pairs_of_a_tile(first, second, len(devices))
     work = _Work(tiles(*out.shape, symmetric, tile_pairs), out, symmetric, report)
 
     def serve(device: torch.device) -> None:
@@ -201,10 +220,14 @@ class _Work:
         with self.lock:
             self.left = iter(())
 
-    def put(self, tile: Tile, scores: npt.NDArray[Any]) -> None:
-        self.out[tile.rows, tile.columns] = scores
-        if self.symmetric and tile.rows != tile.columns:
-            self.out[tile.columns, tile.rows] = scores.T
+    def mirrors(self, tile: Tile) -> bool:
+        """Whether a tile's scores are those of another one too."""
+        return self.symmetric and tile.rows != tile.columns
+
+    def put(self, tile: Tile, scores: Tensor, mirrored: Tensor | None) -> None:
+        self.out[tile.rows, tile.columns] = scores.numpy()
+        if mirrored is not None:
+            self.out[tile.columns, tile.rows] = mirrored.numpy()
         with self.lock:
             self.done += tile.pairs
             if self.report is not None:
@@ -237,6 +260,7 @@ class _Server:
         self.gaps = float(whole.gap_open), float(whole.gap)
 
     def scores(self, tile: Tile) -> Tensor:
+        """Score a tile on the device."""
         result: Tensor = torch.ops.neurn.nw_cross_scores(
             self.tokens,
             self.offsets,
@@ -250,7 +274,8 @@ class _Server:
     def run(self, work: _Work) -> None:
         if self.device.type != "cuda":
             for tile in work:
-                work.put(tile, self.scores(tile).numpy())
+                scores = self.scores(tile)
+                work.put(tile, scores, scores.T if work.mirrors(tile) else None)
             return
         with torch.cuda.device(self.device):
             self._run_on_streams(work)
@@ -261,21 +286,41 @@ class _Server:
         streams = [torch.cuda.Stream() for _ in range(2)]
         for stream in streams:
             stream.wait_stream(here)
-        before: tuple[Tile, Tensor, torch.cuda.Event] | None = None
-        for number, tile in enumerate(work):
-            with torch.cuda.stream(streams[number % 2]):
-                scores = self.scores(tile)
-                host = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=scores.is_cuda)
-                host.copy_(scores, non_blocking=True)
-                arrived = torch.cuda.Event()
-                arrived.record()
+        before: _Arriving | None = None
+        try:
+            for number, tile in enumerate(work):
+                with torch.cuda.stream(streams[number % 2]):
+                    scores = self.scores(tile)
+                    host = _to_host(scores)
+                    # A GPU turns a tile over in no time, a processor takes longer than its scores.
+                    mirrored = _to_host(scores.T.contiguous()) if work.mirrors(tile) else None
+                    arrived = torch.cuda.Event()
+                    arrived.record()
+                if before is not None:
+                    before.put(work)
+                before = _Arriving(tile, host, mirrored, arrived)
             if before is not None:
-                _put(work, *before)
-            before = tile, host, arrived
-        if before is not None:
-            _put(work, *before)
+                before.put(work)
+        finally:
+            # Whatever stopped us: the arguments' memory is free for others from here on.
+            for stream in streams:
+                stream.synchronize()
 
 
-def _put(work: _Work, tile: Tile, host: Tensor, arrived: torch.cuda.Event) -> None:
-    arrived.synchronize()
-    work.put(tile, host.numpy())
+@dataclass(frozen=True)
+class _Arriving:
+    """A tile's scores on their way to the host."""
+
+    tile: Tile
+    scores: Tensor
+    mirrored: Tensor | None
+    arrived: torch.cuda.Event
+
+    def put(self, work: _Work) -> None:
+        self.arrived.synchronize()
+        work.put(self.tile, self.scores, self.mirrored)
+
+
+def _to_host(scores: Tensor) -> Tensor:
+    host = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=scores.is_cuda)
+    return host.copy_(scores, non_blocking=True)
