@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,6 +70,8 @@ def leaves(
 
 def add_examples(parser: argparse.ArgumentParser, examples: Sequence[str]) -> None:
     """Let the help of a command end with examples."""
+    # Which breaks no lines, so that the examples stay as they are.
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = textwrap.fill(parser.description or "", 78)
     lines = "\n".join(f"  {example}" for example in examples)
     parser.epilog = f"{'example' if len(examples) == 1 else 'examples'}:\n{lines}"

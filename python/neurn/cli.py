@@ -7,7 +7,8 @@ import importlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -150,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.command_line = shlex.join(["neurn", *arguments])
     name = f"neurn {options.command}"
     try:
-        return int(options.call(options))
+        with _importing_from_here():
+            return int(options.call(options))
     except UsageError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return USAGE
@@ -163,6 +165,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ImportError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return FAILURE
+
+
+@contextmanager
+def _importing_from_here() -> Iterator[None]:
+    """Let ``module:callable`` be a file of the current directory, as ``python -m neurn.cli`` does.
+
+    Last, so that it hides nothing that is installed.
+    """
+    here = os.getcwd()
+    if here in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.append(here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 class _Compact(argparse.HelpFormatter):

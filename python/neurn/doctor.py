@@ -165,10 +165,13 @@ def _lines(found: dict[str, Any]) -> list[str]:
         "",
         "extras",
     ]
+    width = max(map(len, found["extras"]))
     for name, about in found["extras"].items():
         state = f"lacks {', '.join(about['lacking'])}" if about["lacking"] else "complete"
-        lines.append(f"  {name:<8} {about['for']}")
-        lines.append(f"  {'':<8} {state}" + (f": {about['fix']}" if about["lacking"] else ""))
+        lines.append(f"  {name:<{width}}  {about['for']}")
+        lines.append(
+            f"  {'':<{width}}  {state}" + (f": {about['fix']}" if about["lacking"] else "")
+        )
     lines += ["", *(f"problem: {problem}" for problem in found["problems"])]
     if not found["problems"]:
         lines.append("everything that is installed works")

@@ -1,10 +1,16 @@
+import hashlib
+import importlib
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
 
-from neurn import arch, compare, features, mouse, study
+from neurn import _native, arch, cli, compare, features, mouse, study
 from neurn.mouse import tables
+from neurn.study.graph import code_digest
+from neurn.study.stages import STAGES
 from neurn.study.stages.architectures import read_scores, read_zoom
 from neurn.study.stages.compare import read_scores as read_scores_of
 from neurn.study.stages.features import read_features
@@ -165,6 +171,60 @@ def test_files_of_your_own(small, tmp_path):
     assert Store(tmp_path).has("statistics", plan.of("statistics")[0].key)
 
 
+OWN = """
+[recordings]
+source = "simulated"
+areas = ["VISp"]
+cre_lines = ["Cux2-CreERT2"]
+neurons = 2
+repetitions = 4
+[models]
+names = ["own_models:small"]
+front_ends = ["none"]
+size = 16
+"""
+SOURCE = "from torch import nn\n\ndef small():\n    return nn.Sequential(nn.Conv2d(3, {}, 3))\n"
+
+
+def test_a_model_of_the_current_directory_is_found_and_follows_its_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # As the installed command has it: the directory is not on the path.
+    monkeypatch.setattr("sys.path", [place for place in sys.path if place])
+    (tmp_path / "study.toml").write_text(OWN)
+    command = ["study", "run", "study.toml", "--out", "o", "--no-report", "--workers", "2"]
+    for count, kept in ((2, 0), (3, 2)):
+        (tmp_path / "own_models.py").write_text(SOURCE.format(count))
+        monkeypatch.delitem(sys.modules, "own_models", raising=False)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        assert cli.main([*command, "--quiet"]) == 0
+        items = Store(tmp_path / "o").read_study()["items"]
+        assert [i["status"] for i in items].count("kept") == kept
+        (item,) = [i for i in items if i["stage"] == "features"]
+        (layer,) = read_features(Store(tmp_path / "o").path("features", item["key"])).values()
+        assert layer.sizes["feature"] == count
+    assert str(tmp_path) not in sys.path
+
+
+def test_other_weights_are_another_result(tmp_path, monkeypatch):
+    settings = study.parse('[recordings]\nsource = "simulated"\n[models]\nnames = ["VGG16"]')
+    file = tmp_path / "vgg16.pth"
+    monkeypatch.setattr("neurn.features.models._cached", lambda _: file if file.exists() else None)
+    keys = set()
+    for content in (None, b"one", b"two"):
+        if content is not None:
+            file.write_bytes(content)
+        keys.add(study.make_plan(settings, Store(tmp_path / "o")).of("features")[0].key)
+    assert len(keys) == 3
+
+
+def test_native_libraries_are_part_of_the_code():
+    native = {stage.name for stage in STAGES if "neurn._ops" in stage.code}
+    assert native == {"features", "architectures", "generalization"}
+    content = b"_ops.so\0" + _native.ops_library().read_bytes() + b"\0"
+    assert code_digest("neurn._ops") == hashlib.sha256(content).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -177,6 +237,10 @@ def test_files_of_your_own(small, tmp_path):
         (
             '[recordings]\nsource = "simulated"\n[models]\nfront_ends = ["fog"]',
             "models: .*'fog'",
+        ),
+        (
+            '[recordings]\nsource = "simulated"\n[models]\nnames = ["no.such:thing"]',
+            "models: 'no.such:thing': there is no module 'no.such', neither installed nor here",
         ),
         ('[architectures]\nzoom = ["VGG99"]', "architectures.zoom: 'VGG99' is not in the zoo"),
     ],

@@ -80,7 +80,7 @@ def test_failures_are_sentences_and_exit_code_1(tmp_path, capsys, monkeypatch, f
     assert cli.main(arguments) == 1
     err = capsys.readouterr().err
     assert "neurn study: architectures/similarity: no such luck\n" in err
-    assert "study.log" in err
+    assert f"neurn study: details are in {out}/study.log\n" in err
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_failures_are_sentences_and_exit_code_1(tmp_path, capsys, monkeypatch, f
     [
         (["run", "no.toml", "--out", "o"], "no.toml: cannot be read"),
         (["run", "FILE", "--out", "o", "--workers", "0"], "argument --workers: give 1 to 1024"),
+        (["init", "no/study.toml"], "argument FILE: there is no directory 'no'"),
         (["report", "no"], "holds no study; neurn study run makes one"),
         (["run", "FILE"], "the following arguments are required: --out"),
         (["report", "no", "--formats", "gif"], "invalid choice: 'gif'"),

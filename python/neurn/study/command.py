@@ -70,6 +70,8 @@ def _init(options: argparse.Namespace) -> None:
         raise ArgumentError(
             f"argument FILE: {options.file!r} is there already; --force replaces it"
         )
+    if not path.parent.is_dir():
+        raise ArgumentError(f"argument FILE: there is no directory {str(path.parent)!r}")
     write_atomic(path, template())
     if options.json:
         print(json.dumps({"written": str(path)}))
@@ -130,11 +132,10 @@ def finish(settings: Study, options: argparse.Namespace) -> int:
     for name, sentence in result.failed.items():
         print(f"neurn {options.command}: {name}: {sentence}", file=sys.stderr)
     if not result.complete:
-        print(
-            f"neurn {options.command}: {len(result.skipped)} more were skipped; details are in "
-            f"{result.folder / LOG}",
-            file=sys.stderr,
-        )
+        count = len(result.skipped)
+        skipped = f"{count} more {'was' if count == 1 else 'were'} skipped; " if count else ""
+        details = f"{skipped}details are in {result.folder / LOG}"
+        print(f"neurn {options.command}: {details}", file=sys.stderr)
     return 0 if result.complete else 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import platform
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -97,8 +98,6 @@ def run(
     StudyError
         If the folder cannot be used or another run is at work in it.
     """
-    import sys
-
     store = Store(Path(folder))
     store.prepare()
     with store.locked(), _logging(store.folder / LOG):
@@ -223,6 +222,7 @@ class _Runner:
             self.study.run.threads,
             pool.memory,
             self.command,
+            tuple(sys.path),
         )
 
     def _finish(self, name: str, outcome: Outcome) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Any]
 
+# What NeuRN's layer consists of, its native library included: for `Stage.code`.
+NEURN = ("neurn.layer", "neurn.ops", "neurn._ops")
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -98,7 +101,7 @@ class Stage:
     needs : tuple of str
         Stages whose items its items may read.
     code : tuple of str
-        Modules and packages of neurn whose source decides what comes out.
+        Modules, packages and native libraries of neurn that decide what comes out.
     libraries : tuple of str
         Distributions whose version decides as well.
     plan : callable
@@ -198,7 +201,7 @@ def digest(value: Any) -> str:
 
 @cache
 def code_digest(module: str) -> str:
-    """Return the SHA-256 of the source of a module, or of all modules of a package."""
+    """Return the SHA-256 of the file of a module, source or native, or of those of a package."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ValueError(f"{module!r} is no module")

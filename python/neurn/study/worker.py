@@ -50,6 +50,8 @@ class Order:
         Bytes that the process may allocate; 0: as many as there are.
     command : str
         For the record.
+    path : tuple of str
+        Where the process that ordered finds modules, your own models among them.
     """
 
     stage: Stage
@@ -62,6 +64,7 @@ class Order:
     threads: int
     memory: int
     command: str
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def start_process() -> None:
 def execute(order: Order) -> Outcome:
     """Do an item and keep its result; an error of its own comes back as a sentence."""
     begin = time.perf_counter()
+    sys.path += [place for place in order.path if place not in sys.path]
 
     def seconds() -> float:
         return time.perf_counter() - begin

@@ -73,7 +73,7 @@ ARCHITECTURES = Stage(
     "architectures",
     "Architectures as sequences",
     (),
-    ("neurn.align", "neurn.arch", __name__),
+    ("neurn.align", "neurn.arch", "neurn._core", "neurn._ops", __name__),
     ("numpy", "scipy"),
     plan,
     run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from neurn import features
 from neurn._files import write_atomic
 from neurn._optional import MissingExtraError, import_optional
-from neurn.study.graph import Cost, Item, Stage, Work
+from neurn.study.graph import NEURN, Cost, Item, Stage, Work
 from neurn.study.read import StudyError
 from neurn.study.stages.recordings import LIBRARIES, read_images
 
@@ -34,6 +35,7 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
     common["seed"] = study.seed
     items = []
     for name in settings.names:
+        files = _files(name, settings.weights)
         _check(name, settings.front_ends)
         for front_end in settings.front_ends:
             # Images are the same in all sessions: those of the first are taken.
@@ -41,7 +43,7 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
             parameters = {**common, "model": name, "front_end": front_end}
             seconds = 20 if settings.train == "none" else 10 + 10 * settings.epochs
             cost = Cost(seconds, 2e9, 2e6)
-            items.append(Item("features", f"{name} {front_end}", parameters, inputs, cost=cost))
+            items.append(Item("features", f"{name} {front_end}", parameters, inputs, files, cost))
     return items
 
 
@@ -102,6 +104,35 @@ def _check(name: str, front_ends: Sequence[str]) -> None:
         raise StudyError(f"models: {error}") from None
 
 
+def _files(name: str, weights: str) -> tuple[str, ...]:
+    """Return what decides over a model beside its name: its source, if it is your own, or weights.
+
+    Raises
+    ------
+    StudyError
+        If a module of your own is not there.
+    """
+    from neurn.features.models import _cached, _recipe
+
+    module, colon, _ = name.partition(":")
+    if colon:
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):  # of a package around it
+            spec = None
+        if spec is None:
+            raise StudyError(
+                f"models: {name!r}: there is no module {module!r}, neither installed nor here; run "
+                "from the directory that holds it"
+            )
+        return (spec.origin,) if spec.has_location and spec.origin else ()
+    try:
+        file = _cached(_recipe(name)) if weights == "cached" else None
+    except (ImportError, ValueError, RuntimeError):  # said when the model is made
+        return ()
+    return () if file is None else (str(file),)
+
+
 def _model(settings: Mapping[str, Any]) -> nn.Module:
     model: nn.Module = features.build(
         settings["model"], settings["weights"], settings["seed"], settings["size"] or None
@@ -135,7 +166,7 @@ FEATURES = Stage(
     "features",
     "Features of models",
     ("recordings",),
-    ("neurn.features", "neurn.generalize", "neurn.layer", __name__),
+    ("neurn.features", "neurn.generalize", "neurn.front_ends", *NEURN, __name__),
     (*LIBRARIES, "timm", "torch", "torchvision"),
     plan,
     run,

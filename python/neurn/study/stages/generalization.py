@@ -17,7 +17,7 @@ from neurn.generalize import domains, shifts
 from neurn.generalize.evaluation import RUNS_FILE
 from neurn.generalize.models import resolve_model
 from neurn.generalize.variants import resolve_variants
-from neurn.study.graph import Cost, Item, Stage, Work
+from neurn.study.graph import NEURN, Cost, Item, Stage, Work
 from neurn.study.read import StudyError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ GENERALIZATION = Stage(
     "generalization",
     "Generalization to unseen domains",
     (),
-    ("neurn.generalize", "neurn.front_ends", "neurn.layer", __name__),
+    ("neurn.generalize", "neurn.front_ends", *NEURN, __name__),
     ("numpy", "scikit-learn", "scipy", "torch"),
     plan,
     run,
