@@ -64,6 +64,28 @@ def test_groups_null_and_ceiling(random):
     assert shuffled["p"][0] > 0.01 and np.isnan(shuffled["ceiling_low"][0])
 
 
+@pytest.mark.parametrize("measure", [compare.cka, compare.rsa, compare.shape])
+def test_intervals_cover(measure):
+    """Populations drawn again have their scores within the intervals of each, mostly."""
+    random = np.random.default_rng(5)
+    activity = random.standard_normal((30, 12))
+
+    def population():
+        # Mice differ in what their neurons take from the features.
+        gain = np.exp(0.7 * random.standard_normal((5, 1, 12)))
+        weights = (gain * random.standard_normal((5, 12, 12))).reshape(60, 12)
+        responses = weights @ activity.T + 1.5 * random.standard_normal((60, 30))
+        return labelled(responses).assign_coords(experiment=("neuron", np.repeat(range(5), 12)))
+
+    settings = {"permutations": 0}
+    if measure is compare.rsa:
+        settings["resample"] = ("mice", "neurons")  # the scenes are the same here
+    found = [measure(population(), activity, bootstrap=60, **settings).iloc[0] for _ in range(40)]
+    truth = np.mean([one["score"] for one in found])
+    inside = np.mean([one["low"] <= truth <= one["high"] for one in found])
+    assert inside >= 0.8
+
+
 def test_progress(random):
     trials, activity, _ = planted(random)
     steps = []

@@ -66,6 +66,23 @@ def test_from_recordings_to_pictures(files, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def test_a_recording_that_changed_is_read_anew(tmp_path):
+    """Another recording of the same size under the same name: nothing of the first is left."""
+    made, scores = [], []
+    for seed in (2, 3):
+        simulated = mouse.simulate(
+            tmp_path / str(seed), areas=["VISp"], cre_lines=["Vip-IRES-Cre"], neurons=8, seed=seed
+        )
+        made.append(simulated.paths[0].read_bytes())
+        file = tmp_path / "a.nwb"
+        file.write_bytes(made[-1])
+        settings = ["--recordings", file, "--models", MODEL, "--input", 32, "--metrics", "cka"]
+        settings += ["--permutations", 2, "--bootstrap", 0, "--out", tmp_path / "o", "--quiet"]
+        assert run(*settings, "--no-plots") == 0
+        scores.append(pandas.read_csv(tmp_path / "o" / "cka.csv")["score"])
+    assert len(made[0]) == len(made[1]) and not scores[0].equals(scores[1])
+
+
 def test_dry_run(files, tmp_path, capsys):
     settings = ["--recordings", *files, "--models", MODEL, "--out", tmp_path / "o", "--dry-run"]
     assert run(*settings) == 0
@@ -82,6 +99,8 @@ def test_usage_errors(files, tmp_path, capsys):
         (["--models", "VGG-16"], "close to it: VGG16"),
         (["--models", MODEL, MODEL], "give each name once"),
         (["--models", MODEL, "--with", "nerun"], "unknown front end 'nerun'"),
+        (["--models", MODEL, "--by", "depth"], "argument --by: must be of neuron, area"),
+        (["--models", MODEL, "--device", "cuda:99"], "device must be one that torch has here"),
         (["--models", MODEL, "--layers", "conv9"], "layers must be one of conv"),
         (["--models", MODEL, "--input", 32, "--reliable", 0.999], "4 neurons or more, got 0"),
     ):

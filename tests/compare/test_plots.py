@@ -7,7 +7,7 @@ from neurn import compare, features, mouse
 from neurn.compare import plots
 from tests.compare.cases import labelled, planted
 
-pytest.importorskip("matplotlib")
+pyplot_text = pytest.importorskip("matplotlib.text")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,7 @@ def test_scatter_and_deltas(scored):
     drivers = compare.paired(tables["neurn"], tables["none"], "cre_line", samples=50)
     both = plots.scatter(pandas.concat([paired, drivers]), ["area", "cre_line"])
     assert {"area", "inhibitory", "Vip-IRES-Cre"} <= set(words(both))
+    assert {"too few to test", "not sure", "corrected p < 0.05"} & set(words(plots.deltas(paired)))
     lines = plots.deltas(paired, ["model", "area"])
     assert "A, VISl (30)" in words(lines)
     assert lines.axes[0].get_xlabel() == "RMSE (zscore) with NeuRN minus without"
@@ -82,6 +83,27 @@ def test_scatter_and_deltas(scored):
         empty = paired.assign(**{"with": np.nan, "difference": np.nan})
         with pytest.raises(ValueError, match="that is not NaN"):
             draw(empty)
+
+
+def test_names_of_a_crowd_do_not_hide_each_other(tmp_path):
+    """Sixteen groups in a heap, as published ones are."""
+    random = np.random.default_rng(0)
+    names = [f"Group-{k}" for k in range(16)]
+    x = 0.115 + 0.002 * random.standard_normal(16)
+    table = pandas.DataFrame({"group": names, "without": x, "with": x - 0.003, "n": 50})
+    figure = plots.scatter(table, "group")
+    plots.save(figure, str(tmp_path / "scatter.png"))
+    backend = pytest.importorskip("matplotlib.backends.backend_agg")
+    renderer = backend.RendererAgg(2000, 2000, figure.dpi)
+    texts = [text for text in figure.axes[0].texts if text.get_text() in names]
+    # Of the words alone: a text's own box holds its line to the disc, too.
+    boxes = [pyplot_text.Text.get_window_extent(text, renderer) for text in texts]
+    assert len(boxes) == 16
+    for k, one in enumerate(boxes):
+        for other in boxes[:k]:
+            wide = min(one.x1, other.x1) - max(one.x0, other.x0)
+            high = min(one.y1, other.y1) - max(one.y0, other.y0)
+            assert not (wide > 0.1 * one.width and high > 0.3 * one.height)
 
 
 def test_heat_and_profiles(scored):
@@ -124,6 +146,8 @@ def test_boxes_and_densities(scored):
         plots.densities(data, sets, table[:10])
     drawn = plots.boxes({"features": activity[:, 0], "neurons": [0.1, 0.2, np.nan]}, "RMSE")
     assert "neurons\n(2)" in words(drawn)
+    assert plots._kind_colour("neural representations", 1) == plots.KIND_COLOURS["neurons"]
+    assert plots._kind_colour("NeuRN + feature maps", 0) == plots.KIND_COLOURS["neurn + features"]
     assert "random weights" in words(plots.boxes({"a": [1, 2]}, "b", note="random weights"))
     with pytest.raises(ValueError, match="values must hold numbers"):
         plots.boxes({"a": [np.nan]}, "b")

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from sklearn.cross_decomposition import PLSRegression
@@ -57,6 +59,16 @@ def test_the_strength_is_chosen_on_the_rest(random):
     np.testing.assert_allclose(found["r"], r, atol=1e-8)
 
 
+def test_blocks_of_targets_change_nothing(random, monkeypatch):
+    trials, activity, _ = planted(random, neurons=25, scenes=40)
+    whole = compare.regression(trials, activity, permutations=3)
+    module = sys.modules["neurn.compare.regression"]  # the function has its name
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * 10 * 40 * 4)
+    parts = compare.regression(trials, activity, permutations=3)
+    for name in ("score", "r", "null", "p", "chosen"):
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-9)
+
+
 def test_pls_as_sklearn(random):
     trials, activity, _ = planted(random, scenes=40, neurons=8)
     y = trials.mean(2).T
@@ -93,7 +105,7 @@ def test_pls_chooses_components_and_a_null(random):
         permutations=3,
         progress=lambda *a: steps.append(a),
     )
-    assert steps[-1] == (4, 4) and (found["score"] > found["null"]).all()
+    assert steps == [(k, 4) for k in (1, 2, 3, 4)] and (found["score"] > found["null"]).all()
     assert (found["chosen"] <= 4).all() and (found["p"] == 0.25).all()
     only = compare.regression(trials, activity, method="pls", components=(64,), permutations=0)
     assert (only["chosen"] == 4).all()  # as many as there are features

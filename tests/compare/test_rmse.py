@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -168,6 +171,53 @@ def test_tables_say_what_they_are_of(random):
     assert found["z"].isna().all() and found["p"].isna().all()
 
 
+def test_positions_of_features_are_no_maps(random):
+    """Three axes on both sides, without names: told apart by their shapes."""
+    trials, activity, _ = planted(random)
+    positions = activity[..., None] + random.standard_normal((60, 20, 9))
+    found = compare.rmse(trials, positions, permutations=0)
+    expected = compare.rmse(trials, positions.mean(2), permutations=0)
+    np.testing.assert_allclose(found["score"], expected["score"])
+    images = random.random((60, 8, 8))
+    found = compare.rmse(trials, positions, images=images, permutations=0)
+    assert (found["maps"] == "pixels").all()
+
+
+def test_layers_of_the_cortex_and_of_the_model(random):
+    trials, activity, _ = planted(random)
+    data = labelled(trials).assign_coords(layer=("neuron", ["L2/3"] * 15 + ["L4"] * 15))
+    layer = xarray.DataArray(activity, dims=("stimulus", "feature"), attrs={"layer": "conv1"})
+    found = compare.rmse(data, layer, permutations=0)
+    assert (found["layer"] == "conv1").all()
+    assert found["cortical_layer"].tolist() == ["L2/3"] * 15 + ["L4"] * 15
+    groups = compare.by_group(found, "cortical_layer", against=None, samples=20)
+    assert groups["cortical_layer"].tolist() == ["L2/3", "L4"]
+
+
+def test_memory_stays_bounded():
+    """The whole table would be 768 MB, the trials in double precision 384 MB."""
+    code = (
+        "import resource, numpy as np\n"
+        "from neurn import compare\n"
+        "from neurn.compare.inputs import as_responses\n"
+        "random = np.random.default_rng(0)\n"
+        "a = random.standard_normal((6000, 4, 4), dtype=np.float32)\n"
+        "b = random.standard_normal((16000, 4, 4), dtype=np.float32)\n"
+        "compare.rmse(a[:50], b[:50], pairing='best', permutations=0)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        "compare.rmse(a, b, pairing='best', permutations=0)\n"
+        "compared = peak()\n"
+        "trials = random.standard_normal((20000, 60, 40), dtype=np.float32)\n"
+        "held = peak()\n"
+        "as_responses(trials)\n"
+        "print(compared - before, peak() - held)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    compared, read = map(float, done.stdout.split())
+    assert compared < 250 and read < 250
+
+
 def test_blank_and_missing_trials(random):
     trials, activity, _ = planted(random)
     data = labelled(trials)
@@ -213,6 +263,10 @@ def test_errors(random):
         compare.rmse(trials, activity, images=random.random((59, 8, 8)))
     with pytest.raises(ValueError, match="permutations must be at least 0"):
         compare.rmse(trials, activity, permutations=-1)
+    with pytest.raises(ValueError, match="device must be one that torch has here, got 'cuda:99'"):
+        compare.rmse(trials, activity, device="cuda:99")
+    with pytest.raises(ValueError, match="neurons must be real numbers, got dtype <U1"):
+        compare.rmse(np.array([["a", "b"]]), activity)
     with pytest.raises(ValueError, match="ks must be from 1 to 20"):
         compare.best_of_k(trials, activity, [21])
 
@@ -227,6 +281,7 @@ def test_what_never_varies(random):
     assert texts[0].startswith("features: 2 of 22 never vary")
     assert texts[1].startswith("neurons: 1 of 30 never vary")
     assert np.isnan(found["score"][2]) and found["score"].notna().sum() == 29
+    assert np.isnan(found["p"][2]) and found["p"].notna().sum() == 29
     assert found["feature"].min() >= 2  # places in what was given
     with pytest.raises(ValueError, match="all 3 are constant"):
         compare.rmse(trials, np.ones((60, 3)))

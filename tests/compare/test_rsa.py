@@ -137,6 +137,10 @@ def test_groups_that_are_too_small_are_shown(random):
     table = compare.rsa(trials, activity, by=labels, permutations=3, bootstrap=2)
     small = table[table["group"] == "one"].iloc[0]
     assert np.isnan(small["score"]) and small["n"] == 1
+    unknown = compare.cka(trials, activity, by=[None] * 29 + ["a"], permutations=0, bootstrap=0)
+    assert unknown["group"].tolist() == ["a", "unknown"]
+    many = compare.cka(trials, activity, by=[10] * 15 + [9] * 15, permutations=0, bootstrap=0)
+    assert many["group"].tolist() == ["9", "10"]
     with pytest.raises(ValueError, match="by must be one of the neurons' columns, neuron"):
         compare.rsa(trials, activity, by="area")
     with pytest.raises(ValueError, match="a label for each of 30"):

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,8 @@ from torch import nn
 
 import neurn
 from neurn import features
+
+extraction = sys.modules["neurn.features.extract"]  # the function has its name
 
 
 def small():
@@ -219,6 +223,52 @@ def test_a_layer_without_features(images):
 
     with pytest.raises(ValueError, match="'odd' gives no tensor"):
         features.extract(Holder(), images, "children")
+
+
+def test_layers_that_mix_images_or_come_and_go(images):
+    class Windows(nn.Module):
+        def forward(self, x):
+            return x.flatten(0, 1)  # (images x channels, H, W), as windows of Swin are
+
+    class Sometimes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+
+        def forward(self, x):
+            return self.first(x) if len(x) > 2 else self.first(x) + self.second(x)
+
+    windows = nn.Sequential(Windows())
+    with pytest.raises(ValueError, match="'0' gives 21 rows for 7 images: it mixes images"):
+        features.extract(windows, images, "children")
+    with pytest.raises(ValueError, match="'second' does not run alike in every batch"):
+        features.extract(Sometimes(), images, batch_size=5)
+    with pytest.raises(ValueError, match="device must be one that torch has here"):
+        features.extract(small(), images, device="cuda:99")
+
+
+def test_memory_of_a_pass(images):
+    """What is reduced or written at once is not kept: a layer's own size is all that waits."""
+    model = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(40)))
+    waiting = []
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            waiting.append(len(collector.waiting))
+            return x
+
+    collector = extraction._Collector(
+        {str(k): module for k, module in enumerate(model)},
+        dict.fromkeys(map(str, range(40)), "none"),
+        1,
+        0,
+        7,
+        "error",
+        10**9,
+    )
+    with collector.attached(), torch.inference_mode(), collector.batch(0, 7):
+        nn.Sequential(model, Spy())(images)
+    assert waiting == [0] and len(collector.kept) == 40
 
 
 def test_cache(images, tmp_path):

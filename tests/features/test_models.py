@@ -99,6 +99,16 @@ def test_names():
         features.published("torchvision/vgg11")
 
 
+def test_a_package_that_does_not_load(monkeypatch):
+    def broken(module, extra):
+        raise RuntimeError("operator torchvision::nms does not exist\nand more")
+
+    monkeypatch.setattr(models, "import_optional", broken)
+    for weights in ("cached", "random"):
+        with pytest.raises(ImportError, match="torchvision does not load beside torch"):
+            features.build("VGG16", weights)
+
+
 def test_unknown_models_of_packages(timm):
     with pytest.raises(ValueError, match="torchvision cannot make 'vgg17'"):
         features.build("torchvision/vgg17")

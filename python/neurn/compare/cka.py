@@ -97,6 +97,8 @@ def hsic(k: Floats, debiased: bool) -> Floats:
 class _Cka:
     lower_is_better = False
     least_neurons = 1
+    limits = (-1.0, 1.0)
+    uses_trials = False
 
     def __init__(self, debiased: bool, device: Any) -> None:
         self.debiased, self.device = debiased, device

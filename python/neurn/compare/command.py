@@ -12,11 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurn import compare, features, mouse
 from neurn._command import ArgumentError, tell
+from neurn._device import check_device
 from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.compare import plots
+from neurn.compare.inputs import RENAMED
 from neurn.mouse import tables
 
 METRICS = ("rmse", "rsa", "cka", "shape", "regression")
@@ -94,7 +98,12 @@ def _run(options: argparse.Namespace) -> None:
     if len(set(names)) != len(names) or len(set(options.front_ends)) != len(options.front_ends):
         raise ArgumentError("arguments --models and --with: give each name once")
     fronts = ["none", *(name for name in options.front_ends if name != "none")]
+    check_device(options.device)
     recordings = [mouse.open_nwb(path) for path in options.recordings]
+    columns = [RENAMED.get(name, name) for name in recordings[0].neuron_coords()]
+    for name in options.by:
+        if name not in columns:
+            raise ArgumentError(f"argument --by: must be of {', '.join(columns)}, got {name!r}")
     models = [_build(name, options) for name in names]
     for front in fronts:
         features.with_front_end(models[0], front)
@@ -112,6 +121,7 @@ def _run(options: argparse.Namespace) -> None:
     folder = Path(options.out)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
     neurons, images = _neurons(recordings, options)
+    seen = _digest(neurons, images)
     parts: dict[str, list[Any]] = {name: [] for name in (*options.metrics, "profiles")}
     for k, model in enumerate(models):
         choice = None
@@ -131,14 +141,14 @@ def _run(options: argparse.Namespace) -> None:
                 # One layer for all front ends, chosen without any: they differ in nothing else.
                 choice = compare.choose_layer(neurons, found, seed=options.seed)
             layer, rest, half = choice.layer, choice.rest, choice.chosen_on
-            key = found.attrs["key"]
+            key = (seen, found.attrs["key"], model.name, model.weights)
             scores = partial(_profile, neurons.isel(neuron=half), found, options)
-            parts["profiles"].append(_part(folder, options, ("profile", key), scores))
+            parts["profiles"].append(_part(folder, options, ("profile", *key), scores))
             for metric in options.metrics:
                 score = partial(
                     _score, metric, neurons.isel(neuron=rest), found[layer], images, options
                 )
-                parts[metric].append(_part(folder, options, (metric, key, layer), score))
+                parts[metric].append(_part(folder, options, (metric, *key, layer), score))
     _write(folder, parts, options)
 
 
@@ -175,6 +185,17 @@ def _neurons(recordings: list[Any], options: argparse.Namespace) -> tuple[Any, A
     images = images.assign_coords(stimulus=list(names)).sel(stimulus=shown)
     scaled = images.astype("float32") / max(float(images.max()), 1.0)
     return joined, scaled.assign_attrs(simulated=int(joined.attrs.get("simulated", 0)))
+
+
+def _digest(*arrays: Any) -> str:
+    """Return a digest of arrays and of what they say of neurons and scenes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        for part in (array, *(array[name] for name in sorted(map(str, array.coords)))):
+            digest.update(f"{part.name} {part.dims} {part.shape} {part.dtype}".encode())
+            values = np.ascontiguousarray(part.values)
+            digest.update(str(values.tolist()).encode() if values.dtype == object else values.data)
+    return digest.hexdigest()
 
 
 def _profile(neurons: Any, found: features.Features, options: argparse.Namespace) -> Any:
@@ -224,8 +245,7 @@ def _part(
         key: getattr(options, key)
         for key in ("size", "by", "reliable", "permutations", "bootstrap", "seed")
     }
-    files = [(str(path), Path(path).stat().st_size) for path in options.recordings]
-    text = json.dumps([*what, settings, files, _versions()], sort_keys=True)
+    text = json.dumps([*what, settings, _versions()], sort_keys=True)
     file = folder / "parts" / f"{what[0]}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.csv"
     if not file.exists():
         tables.write(make(), file)

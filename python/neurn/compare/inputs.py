@@ -20,6 +20,10 @@ Floats = npt.NDArray[np.float64]
 
 # What arrays say of themselves and every table repeats.
 _SAID = ("model", "front_end", "layer", "weights")
+# A table's layer is the model's: that of the cortex gets a name of its own.
+RENAMED = {"layer": "cortical_layer"}
+
+_BLOCK_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +35,10 @@ class Responses:
     mean : ndarray of float64, shape (neurons, scenes)
     odd, even : ndarray of float64, shape (neurons, scenes), or None
         Means of every other trial; None where there is one trial only.
-    trials : ndarray of float64, shape (neurons, scenes, trials), or None
+    trials : ndarray, shape (neurons, scenes, trials), or None
+        As given: there may be gigabytes of them.
     columns : dict of str to ndarray
-        What is known of each neuron.
+        What is known of each neuron; its cortical layer as ``cortical_layer``.
     stimulus : ndarray or None
         Names of the scenes, where they have names.
     simulated : bool
@@ -42,7 +47,7 @@ class Responses:
     mean: Floats
     odd: Floats | None
     even: Floats | None
-    trials: Floats | None
+    trials: npt.NDArray[Any] | None
     columns: dict[str, npt.NDArray[Any]]
     stimulus: npt.NDArray[Any] | None
     simulated: bool = False
@@ -106,7 +111,7 @@ def as_responses(neurons: Any, least: int = 3) -> Responses:
         neurons = neurons.transpose(*order)
         simulated = bool(neurons.attrs.get("simulated", 0))
         columns = {
-            str(key): np.asarray(c.values)
+            RENAMED.get(str(key), str(key)): np.asarray(c.values)
             for key, c in neurons.coords.items()
             if c.dims == ("neuron",)
         }
@@ -115,19 +120,19 @@ def as_responses(neurons: Any, least: int = 3) -> Responses:
         values = neurons.values
     else:
         values = np.asarray(neurons)
+    _numbers(values, "neurons")
     if values.ndim not in (2, 3) or not len(values):
         raise ValueError(
             "neurons must have shape (neurons, scenes) or (neurons, scenes, trials) and hold one "
             f"or more, got {values.shape}"
         )
-    values = values.astype(np.float64)
-    if stimulus is not None:
+    if stimulus is not None and (stimulus == BLANK).any():
         shown = stimulus != BLANK
         values, stimulus = values[:, shown], stimulus[shown]
     if values.shape[1] < least:
         raise ValueError(f"neurons must have seen {least} scenes or more, got {values.shape[1]}")
     trials = values if values.ndim == 3 and values.shape[2] > 1 else None
-    mean = values if values.ndim == 2 else _nanmean(values)
+    mean = values.astype(np.float64) if values.ndim == 2 else _nanmean(values)
     lacking = np.isnan(mean).any(axis=1)
     if lacking.any():
         raise ValueError(
@@ -167,6 +172,7 @@ def as_activity(features: Any, name: str = "features") -> Activity:
         values = features.values
     else:
         values = np.asarray(features)
+    _numbers(values, name)
     if values.ndim < 2 or not values.size:
         raise ValueError(f"{name} must have shape (scenes, features, ...), got {values.shape}")
     values = values.reshape(*values.shape[:2], -1).mean(axis=2, dtype=np.float64)
@@ -272,8 +278,19 @@ def _dims(array: Any, name: str, allowed: Sequence[set[str]]) -> None:
         raise ValueError(f"{name} must have dims {texts}, got {tuple(array.dims)}")
 
 
-def _nanmean(values: Floats) -> Floats:
-    there = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        mean: Floats = np.where(there, values, 0).sum(axis=-1) / there.sum(axis=-1)
+def _numbers(values: npt.NDArray[Any], name: str) -> None:
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be real numbers, got dtype {values.dtype}")
+
+
+def _nanmean(values: npt.NDArray[Any]) -> Floats:
+    """Return the means over trials, (neurons, scenes), some neurons at a time."""
+    mean = np.empty(values.shape[:2])
+    step = max(1, _BLOCK_BYTES // max(8 * values[0].size, 1))
+    for begin in range(0, len(values), step):
+        block = values[begin : begin + step].astype(np.float64)
+        there = ~np.isnan(block)
+        block[~there] = 0
+        with np.errstate(invalid="ignore"):
+            mean[begin : begin + step] = block.sum(axis=-1) / there.sum(axis=-1)
     return mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import numpy.typing as npt
 from neurn._optional import import_optional
 from neurn.compare.distributions import NORMALIZATIONS, overlap
 from neurn.compare.inputs import as_activity, as_responses, check_scenes, one_of
-from neurn.mouse.figures import AREA_COLOURS, CLASS_COLOURS, save
+from neurn.mouse.figures import AREA_COLOURS, CLASS_COLOURS
 from neurn.mouse.figures import _class_of_group as class_of
 from neurn.mouse.figures import _figure as new_figure
 from neurn.mouse.figures import _style as style
+from neurn.mouse.figures import save as save_picture
 from neurn.mouse.representations import normalized
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ KIND_COLOURS = {
     "features": "#E08214",
     "neurn + features": "#5B3A8E",
 }
+_NAME_SIZE = 6.5
 _AREA, _GREY, _WARNING = "#B2182B", "0.55", "#B00020"
 _NAMES = {
     "rmse": "RMSE",
@@ -47,6 +50,19 @@ _NAMES = {
     "shape": "shape distance",
     "regression": "held-out R²",
 }
+
+
+def save(figure: Any, path: str | Path, table: pd.DataFrame | None = None) -> None:
+    """Write a picture, and beside it its numbers as CSV where a table is given.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path
+        The suffix says what is written: .png, .pdf, .svg.
+    table : DataFrame, optional
+    """
+    save_picture(figure, Path(path), table)
 
 
 def violins(
@@ -173,26 +189,26 @@ def scatter(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
         axes = figure.add_subplot()
         span = [low - margin, high + margin]
         axes.plot(span, span, color="0.4", linestyle=(0, (5, 4)), linewidth=0.9, zorder=1)
-        axes.text(
-            span[1],
-            span[1],
-            "equal ",
-            ha="right",
-            va="top",
+        axes.annotate(
+            "equal",
+            (span[0], span[0]),
+            (9, 15),
+            textcoords="offset points",
             rotation=45,
             rotation_mode="anchor",
             color="0.4",
             fontsize=7,
         )
-        texts = []
+        texts, sizes = [], []
         for i, (_, line) in enumerate(shown.iterrows()):
             name, kind = _group(line, labels)
             colour = _AREA if kind == "area" else CLASS_COLOURS.get(kind, _GREY)
             used[kind] = colour
+            sizes.append(20 + 240 * float(line["n"]) / largest)
             axes.scatter(
                 x[i],
                 y[i],
-                s=20 + 240 * float(line["n"]) / largest,
+                s=sizes[-1],
                 color=colour,
                 alpha=0.55,
                 edgecolors="black",
@@ -202,34 +218,61 @@ def scatter(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
         axes.set_xlim(span)
         axes.set_ylim(span)
         axes.set_aspect("equal")
-        _names(axes, texts)
         axes.set_xlabel(f"{_label(shown, 'score')} without {front}")
         axes.set_ylabel(f"{_label(shown, 'score')} with {front}")
         _plain(axes, both=True)
         _legend(axes, _patches(used))
         _mark(figure, table)
+        _names(axes, texts, sizes)
     return figure
 
 
-def _names(axes: Any, texts: list[tuple[float, float, str]]) -> None:
-    """Write names beside points, above or below where another name is near."""
-    span = np.ptp(axes.get_xlim())
-    placed: list[tuple[float, float]] = []
-    for x, y, name in sorted(texts, key=lambda t: t[1]):
-        for up in (0.0, 0.035, -0.035, 0.07, -0.07, 0.105):
-            at = y + up * span
-            if all(abs(at - b) > 0.032 * span or abs(x - a) > 0.3 * span for a, b in placed):
-                break
-        placed.append((x, at))
-        right = x > axes.get_xlim()[0] + 0.72 * span
+def _names(axes: Any, texts: list[tuple[float, float, str]], sizes: Sequence[float]) -> None:
+    """Write names beside discs, where they hide least, with a line to those further off."""
+    axes.figure.draw_without_rendering()
+    box = axes.get_window_extent()
+    points = 72 / axes.figure.dpi
+    width, height = box.width * points, box.height * points
+    low, span = axes.get_xlim()[0], np.ptp(axes.get_xlim())
+    at = np.array([[(x - low) / span * width, (y - low) / span * height] for x, y, _ in texts])
+    radii = np.sqrt(np.asarray(sizes) / np.pi)
+    discs = [(*(p - r), *(p + r)) for p, r in zip(at, radii, strict=True)]
+    placed: list[tuple[float, ...]] = []
+    directions = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    for k in np.argsort(at[:, 1]):
+        name = texts[k][2]
+        half = np.array([0.3 * _NAME_SIZE * len(name), 0.65 * _NAME_SIZE])
+        best, least = None, np.inf
+        for away in (2.0, 8.0, 16.0, 26.0, 38.0, 52.0):
+            for angle in directions:
+                way = np.array([np.cos(angle), np.sin(angle)])
+                centre = at[k] + way * (radii[k] + away + half)
+                one = (*(centre - half), *(centre + half))
+                cost = away + 30 * sum(_shared(one, other) for other in placed)
+                cost += sum(_shared(one, other) for other in discs)
+                cost += 1e3 * (min(one) < 0 or one[2] > width or one[3] > height)
+                if cost < least - 1e-9:
+                    best, least = (centre, one, away), cost
+        assert best is not None
+        centre, one, away = best
+        placed.append(one)
         axes.annotate(
             name,
-            (x, y),
-            (x + (-0.04 if right else 0.04) * span, at),
-            fontsize=6.5,
-            ha="right" if right else "left",
+            texts[k][:2],
+            (low + centre[0] / width * span, low + centre[1] / height * span),
+            fontsize=_NAME_SIZE,
+            ha="center",
             va="center",
+            arrowprops={"arrowstyle": "-", "color": "0.45", "linewidth": 0.5, "shrinkA": 0}
+            if away > 2
+            else None,
         )
+
+
+def _shared(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the area that two boxes (left, bottom, right, top) share."""
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0.0) * max(high, 0.0)
 
 
 def boxes(values: Mapping[str, npt.ArrayLike], label: str, *, note: str = "") -> Any:
@@ -550,7 +593,7 @@ def heat(
             axes.text(
                 j + 0.5,
                 i + 0.5,
-                f"{numbers[i, j]:.3f}",
+                f"{numbers[i, j]:.3f}".replace("-0.000", "0.000"),
                 ha="center",
                 va="center",
                 fontsize=6.5,
@@ -594,12 +637,15 @@ def deltas(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
     front = {"neurn": "NeuRN", "sobel": "Sobel"}.get(front, front)
     with style():
         longest = max(map(len, names))
-        figure = new_figure(3.4 + 0.075 * longest, 1.0 + 0.24 * len(names))
+        figure = new_figure(4.7 + 0.075 * longest, 1.0 + 0.24 * len(names))
         axes = figure.add_subplot()
+        used: dict[str, tuple[str, str]] = {}
         for place, (_, line) in enumerate(shown.iterrows()):
             tested = bool(line.get("tested", False))
             sure = tested and float(line.get("p_corrected", 1)) < 0.05
             colour = KIND_COLOURS["neurn + features"] if tested else _GREY
+            text = "corrected p < 0.05" if sure else "not sure" if tested else "too few to test"
+            used[text] = (colour if sure else "white", colour)
             axes.hlines(place, line["difference_low"], line["difference_high"], colors=colour)
             axes.scatter(
                 [line["difference"]],
@@ -617,6 +663,7 @@ def deltas(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlabel(f"{_label(shown, 'score')} with {front} minus without")
         _plain(axes, both=True)
+        _legend(axes, _dots(used))
         _mark(figure, table)
     return figure
 
@@ -645,6 +692,8 @@ def _colour(by: str, name: str) -> str:
 
 
 def _kind_colour(name: str, place: int) -> str:
+    if name.lower().startswith("neural"):
+        return KIND_COLOURS["neurons"]
     for known, colour in KIND_COLOURS.items():
         if name.lower().startswith(known[:5]):
             return colour
@@ -691,6 +740,16 @@ def _patches(colours: Mapping[str, str]) -> list[Any]:
 def _lines(styles: Sequence[tuple[str, Any]]) -> list[Any]:
     lines = import_optional("matplotlib.lines", "mouse")
     return [lines.Line2D([], [], color="0.25", linestyle=s, label=n) for n, s in styles]
+
+
+def _dots(looks: Mapping[str, tuple[str, str]]) -> list[Any]:
+    """Return handles of points by name; face and edge of each."""
+    lines = import_optional("matplotlib.lines", "mouse")
+    plain = {"linestyle": "none", "marker": "o", "markersize": 5}
+    return [
+        lines.Line2D([], [], markerfacecolor=face, markeredgecolor=edge, label=name, **plain)
+        for name, (face, edge) in looks.items()
+    ]
 
 
 def _legend(axes: Any, handles: list[Any]) -> None:

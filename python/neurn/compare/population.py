@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from neurn._device import check_device
 from neurn.align.progress import Progress, show_progress
 from neurn.compare.inputs import (
     Activity,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOUSE = "experiment"
+UNKNOWN = "unknown"
 
 
 class Measure(Protocol):
@@ -34,6 +36,9 @@ class Measure(Protocol):
 
     lower_is_better: bool
     least_neurons: int
+    limits: tuple[float, float]
+    uses_trials: bool
+    device: Any
 
     def ready(self, patterns: Floats) -> Any:
         """Make patterns (scenes, channels) ready."""
@@ -68,6 +73,7 @@ def run(
     """Score groups of neurons against features and return a tidy table."""
     at_least("permutations", permutations, 0)
     at_least("bootstrap", bootstrap, 0)
+    check_device(measure.device)
     one = as_responses(neurons, least=least_scenes)
     activity = as_activity(features)
     check_scenes(one, activity)
@@ -95,7 +101,8 @@ def run(
                 continue
             ready = measure.ready_neurons(part)
             score = measure.score(ready, model)
-            low, high = _interval(measure, part, model, bootstrap, resample, random, step)
+            drawn = _resampled(measure, part, model, bootstrap, resample, random, step)
+            low, high = _interval(drawn, score, measure.limits)
             null = np.array(
                 [
                     _tell(step, measure.score(ready, measure.order(model, order)))
@@ -173,7 +180,15 @@ def groups_of(
         labels = np.asarray(by)
     if labels.shape != (len(neurons),):
         raise ValueError(f"by must have a label for each of {len(neurons)}, got {labels.shape}")
-    return {str(name): np.flatnonzero(labels == name) for name in np.unique(labels)}
+    texts = np.array([UNKNOWN if _missing(label) else str(label) for label in labels])
+    # Numbers stay in their order.
+    first = dict(zip(texts.tolist(), labels.tolist(), strict=True))
+    names = sorted(first) if labels.dtype.kind == "O" else sorted(first, key=lambda k: first[k])
+    return {name: np.flatnonzero(texts == name) for name in names}
+
+
+def _missing(label: Any) -> bool:
+    return label is None or label != label  # NaN
 
 
 def mice_of(neurons: Responses) -> dict[str, npt.NDArray[np.int64]]:
@@ -185,7 +200,7 @@ def _mice(neurons: Responses) -> int:
     return len(mice_of(neurons)) if MOUSE in neurons.columns else 0
 
 
-def _interval(
+def _resampled(
     measure: Measure,
     neurons: Responses,
     model: Any,
@@ -193,9 +208,12 @@ def _interval(
     resample: Sequence[str],
     random: np.random.Generator,
     step: Any,
-) -> tuple[float, float]:
-    """Return the middle 95 % over resampled mice, their neurons, and scenes."""
+) -> Floats:
+    """Return scores of resampled mice, their neurons, and scenes."""
     mice = list(mice_of(neurons).values())
+    # What is not used need not be copied.
+    trials = neurons.trials if measure.uses_trials else None
+    bare = replace(neurons, odd=None, even=None, trials=trials, columns={})
     scores = []
     for _ in range(bootstrap):
         chosen = mice
@@ -203,16 +221,26 @@ def _interval(
             chosen = [mice[k] for k in random.integers(len(mice), size=len(mice))]
         if "neurons" in resample:
             chosen = [random.choice(part, len(part)) for part in chosen]
-        part = neurons.take(np.concatenate(chosen))
+        places = np.concatenate(chosen)
         scenes = None
         if "scenes" in resample:
             scenes = np.sort(random.integers(neurons.scenes, size=neurons.scenes))
         step()
         # A resampling may leave too little to compare.
-        if len(np.unique(np.concatenate(chosen))) < measure.least_neurons:
-            continue
-        scores.append(measure.score(measure.ready_neurons(part), model, scenes))
-    if not scores:
+        if len(np.unique(places)) >= measure.least_neurons:
+            scores.append(measure.score(measure.ready_neurons(bare.take(places)), model, scenes))
+    return np.array(scores)
+
+
+def _interval(drawn: Floats, score: float, limits: tuple[float, float]) -> tuple[float, float]:
+    """Return the middle 95 % of resampled scores, moved so that their mean is the score.
+
+    Where a neuron comes twice, fewer neurons average their noise away: populations that are drawn
+    again score worse than the one that they are drawn from. Left where they are, intervals of 95 %
+    would hold the truth a third of the time.
+    """
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn) or np.isnan(score):
         return float("nan"), float("nan")
-    low, high = np.nanquantile(scores, [0.025, 0.975])
+    low, high = np.clip(np.quantile(drawn, [0.025, 0.975]) + score - drawn.mean(), *limits)
     return float(low), float(high)

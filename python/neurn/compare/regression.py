@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from neurn._device import check_device
 from neurn._optional import import_optional
 from neurn.align.progress import Progress, show_progress
 from neurn.compare.inputs import (
@@ -32,6 +35,9 @@ METHODS = ("ridge", "pls")
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+Predict = Callable[[Floats], tuple[Floats, Floats]]
+
+_BLOCK_BYTES = 64 * 1024**2
 
 
 def regression(
@@ -91,6 +97,7 @@ def regression(
     at_least("folds", folds, 2)
     at_least("inner_folds", inner_folds, 2)
     at_least("permutations", permutations, 0)
+    check_device(device)
     one = as_responses(neurons, least=3 * folds)
     activity = as_activity(features)
     check_scenes(one, activity)
@@ -102,31 +109,23 @@ def regression(
         raise ValueError(f"components must be at least 1, got {list(components)}")
     outer = split(one.scenes, folds, seed)
     random = np.random.default_rng([seed, 1])
-    targets = [one.mean.T]
-    targets += [one.mean.T[random.permutation(one.scenes)] for _ in range(permutations)]
+    truth = one.mean.T
+    predict: Predict
     if method == "ridge":
-        # All permutations at once: the work is in the features' own products.
-        every = np.concatenate(targets, axis=1)
-        predicted, chosen = _ridge(
-            activity.values, every, outer, inner_folds, seed, alphas, device, progress
-        )
-        parts = np.split(predicted, len(targets), axis=1)
-        chosen = chosen[: len(one)]
+        predict = _Ridge(activity.values, outer, inner_folds, seed, alphas, device)
     else:
-        parts, chosen = [], np.empty(0)
-        with show_progress(progress, "fits") as report:
-            for done, target in enumerate(targets):
-                predicted, picked = _pls(
-                    activity.values, target, outer, inner_folds, seed, components
-                )
-                parts.append(predicted)
-                chosen = picked if not done else chosen
-                if report is not None:
-                    report(done + 1, len(targets))
-    scores = np.array(
-        [_r2(target, part, outer) for target, part in zip(targets, parts, strict=True)]
-    )
-    columns: dict[str, Any] = {"score": scores[0], "r": _correlate(targets[0], parts[0])}
+        predict = partial(_pls, activity.values, outer, inner_folds, seed, components)
+    scores = np.empty((1 + permutations, len(one)))
+    with show_progress(progress, "fits") as report:
+        for k in range(1 + permutations):
+            target = truth[random.permutation(one.scenes)] if k else truth
+            guess, picked = predict(target)
+            scores[k] = _r2(target, guess, outer)
+            if not k:
+                predicted, chosen = guess, picked
+            if report is not None:
+                report(k + 1, 1 + permutations)
+    columns: dict[str, Any] = {"score": scores[0], "r": _correlate(truth, predicted)}
     columns["ceiling"] = ceiling(one)
     with np.errstate(invalid="ignore", divide="ignore"):
         columns["fraction"] = np.where(
@@ -192,55 +191,83 @@ def _standard(x: Floats, fit: npt.NDArray[np.int64]) -> Floats:
     return np.asarray((x - mean) / std)
 
 
-def _kernel_predictions(
-    x: Floats,
-    y: Floats,
-    fit: npt.NDArray[np.int64],
-    out: npt.NDArray[np.int64],
-    alphas: Sequence[float],
-    device: Any,
-) -> Floats:
-    """Return ridge predictions for held-out scenes, (alphas, scenes, targets)."""
+@dataclass(frozen=True, eq=False)
+class _Kernel:
+    """Ridge in its dual form, made ready for one split of scenes and any targets."""
+
+    fit: npt.NDArray[np.int64]
+    out: npt.NDArray[np.int64]
+    values: Floats
+    vectors: Floats
+    projected: Floats
+
+    def predict(self, y: Floats, alphas: Floats) -> Floats:
+        """Return predictions for held-out scenes, (alphas, scenes, targets)."""
+        mean = y[self.fit].mean(axis=0)
+        rotated = self.vectors.T @ (y[self.fit] - mean)
+        found = np.empty((len(alphas), len(self.out), y.shape[1]))
+        for k, alpha in enumerate(alphas):
+            found[k] = mean + self.projected @ (rotated / (self.values + alpha)[:, None])
+        return found
+
+
+def _kernel(
+    x: Floats, fit: npt.NDArray[np.int64], out: npt.NDArray[np.int64], device: Any
+) -> _Kernel:
     both = gram(_standard(x, fit), device)
     values, vectors = np.linalg.eigh(both[np.ix_(fit, fit)])
-    mean = y[fit].mean(axis=0)
-    rotated = vectors.T @ (y[fit] - mean)
-    projected = both[np.ix_(out, fit)] @ vectors
-    values = np.maximum(values, 0)
-    return np.stack([mean + projected @ (rotated / (values + a)[:, None]) for a in alphas])
+    return _Kernel(fit, out, np.maximum(values, 0), vectors, both[np.ix_(out, fit)] @ vectors)
 
 
-def _ridge(
-    x: Floats,
-    y: Floats,
-    outer: Folds,
-    inner_folds: int,
-    seed: int,
-    alphas: Sequence[float],
-    device: Any,
-    progress: bool | Progress | None,
-) -> tuple[Floats, Floats]:
-    predicted = np.empty_like(y)
-    chosen = np.zeros(y.shape[1])
-    each = np.arange(y.shape[1])
-    with show_progress(progress, "folds") as report:
-        for done, (fit, out) in enumerate(outer):
-            error = np.zeros((len(alphas), y.shape[1]))
-            for inner_fit, inner_out in split(len(fit), inner_folds, seed):
-                guess = _kernel_predictions(x, y, fit[inner_fit], fit[inner_out], alphas, device)
-                error += ((guess - y[fit[inner_out]]) ** 2).sum(axis=1)
+class _Ridge:
+    """Nested ridge: the products of features once for all neurons and permutations."""
+
+    def __init__(
+        self,
+        x: Floats,
+        outer: Folds,
+        inner_folds: int,
+        seed: int,
+        alphas: Sequence[float],
+        device: Any,
+    ) -> None:
+        self.alphas = np.asarray(alphas, dtype=np.float64)
+        self.kernels = [
+            (
+                _kernel(x, fit, out, device),
+                [_kernel(x, fit[a], fit[b], device) for a, b in split(len(fit), inner_folds, seed)],
+            )
+            for fit, out in outer
+        ]
+
+    def __call__(self, y: Floats) -> tuple[Floats, Floats]:
+        """Return held-out predictions (scenes, targets) and each target's strength."""
+        predicted = np.empty_like(y)
+        chosen = np.empty(y.shape[1])
+        # All strengths of all targets at once would be gigabytes.
+        step = max(1, _BLOCK_BYTES // (8 * len(self.alphas) * len(y)))
+        for begin in range(0, y.shape[1], step):
+            part = slice(begin, begin + step)
+            predicted[:, part], chosen[part] = self._nested(y[:, part])
+        return predicted, chosen
+
+    def _nested(self, y: Floats) -> tuple[Floats, Floats]:
+        predicted = np.empty_like(y)
+        chosen = np.zeros(y.shape[1])
+        for whole, inner in self.kernels:
+            error = np.zeros((len(self.alphas), y.shape[1]))
+            for one in inner:
+                error += ((one.predict(y, self.alphas) - y[one.out]) ** 2).sum(axis=1)
             # Of equal errors the stronger one.
-            best = len(alphas) - 1 - error[::-1].argmin(axis=0)
-            guess = _kernel_predictions(x, y, fit, out, alphas, device)
-            predicted[out] = guess[best, :, each].T
-            chosen += np.log(np.asarray(alphas)[best]) / len(outer)
-            if report is not None:
-                report(done + 1, len(outer))
-    return predicted, np.exp(chosen)
+            best = len(self.alphas) - 1 - error[::-1].argmin(axis=0)
+            guess = whole.predict(y, self.alphas)
+            predicted[whole.out] = guess[best, :, np.arange(y.shape[1])].T
+            chosen += np.log(self.alphas[best]) / len(self.kernels)
+        return predicted, np.exp(chosen)
 
 
 def _pls(
-    x: Floats, y: Floats, outer: Folds, inner_folds: int, seed: int, components: Sequence[int]
+    x: Floats, outer: Folds, inner_folds: int, seed: int, components: Sequence[int], y: Floats
 ) -> tuple[Floats, Floats]:
     predicted = np.empty_like(y)
     chosen = []

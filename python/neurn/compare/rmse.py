@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurn._device import check_device
 from neurn._optional import import_optional
 from neurn.align.progress import Progress, show_progress
 from neurn.compare import baselines as known
@@ -65,7 +66,8 @@ def rmse(
     neurons : DataArray or array
         Responses (neuron, stimulus[, trial]), or maps (neuron, y, x).
     features : DataArray or array
-        Activity (stimulus, feature, ...) beside responses; maps (feature, y, x) beside maps.
+        Activity (stimulus, feature, ...) beside responses; maps (feature, y, x) beside maps. Two
+        plain arrays of three axes are maps where these are of one size.
     images : array, shape (images, height, width), optional
         What was shown, in the order of the scenes; beside responses.
     size : int or tuple of int, optional
@@ -116,7 +118,8 @@ def rmse(
     one_of("normalize", normalize, NORMALIZATIONS)
     one_of("pairing", pairing, PAIRINGS)
     at_least("permutations", permutations, 0)
-    maps = _is_maps(neurons, features)
+    check_device(device)
+    maps = _is_maps(neurons, features, images)
     heldout = pairing == "best-heldout"
     kind: _Kind
     if maps:
@@ -155,7 +158,7 @@ def rmse(
             span > 0, (columns["constant"] - columns["score"]) / span, np.nan
         )
     for name, values in columns.items():
-        if name not in ("feature", "p"):
+        if name != "feature":
             columns[name] = np.where(kind.silent, np.nan, values)
     columns["n"] = np.full(len(kind.neurons), kind.n)
     said = {"metric": "rmse", "normalize": normalize, "pairing": pairing, "maps": kind.name}
@@ -198,7 +201,7 @@ def best_of_k(
         place = {"device": base.pop("device", "cpu"), "dtype": base.pop("dtype", torch.float64)}
         halves = base.pop("halves")
         heldout = pairing == "best-heldout"
-        if _is_maps(neurons, features):
+        if _is_maps(neurons, features, base["images"]):
             kinds[pairing] = _FromMaps(
                 neurons, features, halves, heldout, base["normalize"], **place
             )
@@ -232,12 +235,17 @@ def best_of_k(
     return pandas.DataFrame(lines, columns=["k", "pairing", "score", "low", "high"])
 
 
-def _is_maps(neurons: Any, features: Any) -> bool:
+def _is_maps(neurons: Any, features: Any, images: Any = None) -> bool:
+    """Tell maps from responses; of arrays without names, by their shapes."""
     if isinstance(neurons, Responses):
         return False
-    if hasattr(neurons, "dims"):
-        return "y" in neurons.dims
-    return np.ndim(neurons) == 3 and np.ndim(features) == 3 and not hasattr(features, "dims")
+    for array in (neurons, features):
+        if hasattr(array, "dims"):
+            return "y" in array.dims and "stimulus" not in array.dims
+    a, b = np.shape(neurons), np.shape(features)
+    # (neurons, scenes, trials) beside (scenes, features, positions) is no pair of maps.
+    responses = a[1:] != b[1:] and (images is not None or a[1:2] == b[:1] != (2,))
+    return len(a) == len(b) == 3 and not responses
 
 
 def _array(values: Tensor) -> Any:

@@ -59,7 +59,8 @@ def rsa(
         Of scenes, for the null.
     bootstrap : int
         Resamplings for the interval: of mice (the column ``experiment``), within them of neurons,
-        and of scenes; pairs of a scene with itself are left out.
+        and of scenes; pairs of a scene with itself are left out. The interval is moved by what
+        resampling neurons alone changes, so that it lies about the score.
     resample : sequence of {"mice", "neurons", "scenes"}
     seed : int
     device : str or torch.device
@@ -155,16 +156,18 @@ def _check_resample(resample: tuple[str, ...]) -> None:
 class _Rsa:
     lower_is_better = False
     least_neurons = 2
+    limits = (-1.0, 1.0)
 
     def __init__(self, method: str, model_method: str, comparison: str, device: Any) -> None:
         self.method, self.model_method = method, model_method
         self.comparison, self.device = comparison, device
+        self.uses_trials = method in ("crossnobis", "mahalanobis")
 
     def ready(self, patterns: Floats) -> Floats:
         return rdm(patterns, self.model_method, device=self.device)
 
     def ready_neurons(self, neurons: Responses) -> Floats:
-        if self.method in ("crossnobis", "mahalanobis"):
+        if self.uses_trials:
             if neurons.trials is None:
                 raise ValueError(f"method={self.method!r} needs single trials")
             trials = neurons.trials
@@ -202,7 +205,7 @@ class _Rsa:
             return noise_ceiling(rdms, self.comparison)
         if neurons.odd is None or neurons.even is None:
             return float("nan"), float("nan")
-        if self.method in ("crossnobis", "mahalanobis"):
+        if self.uses_trials:
             return float("nan"), float("nan")
         try:
             half = self.score(self._means(neurons.odd), self._means(neurons.even))

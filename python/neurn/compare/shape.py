@@ -80,9 +80,11 @@ def shape(
 class _Shape:
     lower_is_better = True
     least_neurons = 1
+    uses_trials = False
 
     def __init__(self, distance: str, device: Any) -> None:
         self.distance, self.device = distance, device
+        self.limits = (0.0, float(np.pi / 2 if distance == "angular" else np.sqrt(2)))
 
     def ready(self, patterns: Floats) -> Floats:
         """Return the root of the Gram matrix of centred patterns, of unit norm."""

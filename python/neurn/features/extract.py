@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from neurn._device import check_device
 from neurn._files import open_atomic
 from neurn._optional import import_optional
 from neurn.align.progress import Progress, show_progress
@@ -245,6 +246,8 @@ def extract(
     about = describe(model) | {
         key: text for key, text in (("model", name), ("weights", weights)) if text is not None
     }
+    if device is not None:
+        check_device(device)
     place = _device(model) if device is None else torch.device(device)
     settings = {
         "layers": sorted(chosen),
@@ -342,9 +345,9 @@ def _run(
     progress: bool | Progress | None,
 ) -> dict[str, npt.NDArray[np.float32]]:
     before = _device(model)
-    collector = _Collector(chosen, wanted, components, seed)
-    kept: dict[str, npt.NDArray[np.float32]] = {}
-    done, total = 0, len(batches)
+    total = len(batches)
+    collector = _Collector(chosen, wanted, components, seed, total, over, max_bytes)
+    done = 0
     devices = [place] if place.type == "cuda" else []
     with (
         quiet(model),
@@ -360,27 +363,19 @@ def _run(
             if place != before:
                 model.to(place)
             for batch in batches:
-                collector.begin()
-                model(batch.to(place))
-                if not kept:
-                    collector.fit(total, len(batch), over, max_bytes)
-                    kept = {
-                        layer: np.empty((total, *shape), dtype=np.float32)
-                        for layer, shape in collector.shapes().items()
-                    }
-                for layer, values in collector.values():
-                    kept[layer][done : done + len(batch)] = values
+                with collector.batch(done, len(batch)):
+                    model(batch.to(place))
                 done += len(batch)
                 if report is not None:
                     report(done, total)
         finally:
             if place != before:
                 model.to(before)
-    return kept
+    return collector.kept
 
 
 class _Collector:
-    """Takes the outputs of the chosen layers as they pass, made small at once."""
+    """Takes the outputs of the chosen layers as they pass, each to its place in the results."""
 
     def __init__(
         self,
@@ -388,14 +383,20 @@ class _Collector:
         wanted: Mapping[str, str],
         components: int,
         seed: int,
+        total: int,
+        over: str,
+        max_bytes: int,
     ) -> None:
         self.chosen, self.wanted = chosen, dict(wanted)
         self.components, self.seed = components, seed
-        self.outputs: dict[str, Tensor] = {}
+        self.total, self.over, self.max_bytes = total, over, max_bytes
+        self.kept: dict[str, npt.NDArray[np.float32]] = {}
         self.projections: dict[int, Any] = {}
-
-    def begin(self) -> None:
-        self.outputs = {}
+        # Of the batch under way: what ran, and what waits until all layers are known.
+        self.ran: dict[str, tuple[int, ...]] = {}
+        self.waiting: dict[str, Tensor] = {}
+        self.first = True
+        self.place = slice(0, 0)
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -408,70 +409,106 @@ class _Collector:
             for handle in handles:
                 handle.remove()
 
+    @contextmanager
+    def batch(self, done: int, count: int) -> Iterator[None]:
+        """Take what the layers give for the next images."""
+        self.place = slice(done, done + count)
+        self.ran, self.waiting = {}, {}
+        yield
+        if self.first:
+            self._fit()
+            self.first = False
+        elif self.ran.keys() != self.kept.keys():
+            odd = min(self.ran.keys() ^ self.kept.keys())
+            raise ValueError(f"layers: {odd!r} does not run alike in every batch; leave it out")
+        for layer, tensor in self.waiting.items():
+            self._write(layer, tensor)
+
     def _hook(self, name: str) -> Callable[..., None]:
         def take(module: nn.Module, _: Any, output: Any) -> None:
             tensor = first_tensor(output)
             if tensor is None or tensor.dim() < 2:
                 raise ValueError(f"layer {name!r} gives no tensor with a batch of features")
+            count = self.place.stop - self.place.start
+            if len(tensor) != count:
+                raise ValueError(
+                    f"layer {name!r} gives {len(tensor)} rows for {count} images: it mixes images "
+                    "and cannot be taken"
+                )
             call, label = 2, name
-            while label in self.outputs:
+            while label in self.ran:
                 label, call = f"{name}:{call}", call + 1
-            tensor = _feature_second(module, tensor)
-            how = self.wanted.get(label, self.wanted[name])
-            if how in ("mean", "max") and tensor.dim() > 2:
-                flat = tensor.flatten(2)
-                tensor = flat.mean(2) if how == "mean" else flat.amax(2)
-            else:
-                # The next module may write into it, as ReLU(inplace=True) does.
-                tensor = tensor.clone()
-            self.outputs[label] = tensor
+            self._take(label, _feature_second(module, tensor))
 
         return take
 
-    def fit(self, total: int, batch: int, over: str, max_bytes: int) -> None:
+    def _take(self, layer: str, tensor: Tensor) -> None:
+        how = self._how(layer)
+        small = how in ("mean", "max") and tensor.dim() > 2
+        if small:
+            flat = tensor.flatten(2)
+            tensor = flat.mean(2) if how == "mean" else flat.amax(2)
+        self.ran[layer] = tuple(int(side) for side in tensor.shape[1:])
+        if self.first and self.over == "error":
+            if self._needed() > self.max_bytes:
+                self.kept.clear()  # the error comes when all layers have told their size
+                return
+            self._make(layer)
+        # Small ones of a GPU wait: it need not stop for each.
+        if layer in self.kept and not (small and tensor.is_cuda):
+            self._write(layer, tensor)
+        else:
+            # The next module may write into it, as ReLU(inplace=True) does.
+            self.waiting[layer] = tensor if small else tensor.clone()
+
+    def _size(self, layer: str) -> int:
+        return 4 * self.total * int(np.prod(self._shape(layer)))
+
+    def _needed(self) -> int:
+        return sum(map(self._size, self.ran))
+
+    def _make(self, layer: str) -> None:
+        self.kept[layer] = np.empty((self.total, *self._shape(layer)), dtype=np.float32)
+
+    def _fit(self) -> None:
         """Check, or make by projection, that all results fit."""
-
-        def size(layer: str) -> int:
-            return 4 * total * int(np.prod(self._shape(layer, self.outputs[layer])))
-
-        layers = sorted(self.outputs, key=size, reverse=True)
-        if over == "project":
-            for layer in layers:
-                if sum(map(size, layers)) <= max_bytes:
+        if self.over == "project":
+            for layer in sorted(self.ran, key=self._size, reverse=True):
+                if self._needed() <= self.max_bytes:
                     break
                 self.wanted[layer] = "project"
-        needed = sum(map(size, layers))
-        if needed > max_bytes:
-            largest = max(layers, key=size)
+        needed = self._needed()
+        if needed > self.max_bytes:
+            largest = max(self.ran, key=self._size)
             raise ValueError(
                 f"layers would take {needed / 1e9:,.3g} GB and max_bytes is "
-                f"{max_bytes / 1e9:,.3g} GB (largest: {largest}, {size(largest) / 1e9:,.3g} GB): "
+                f"{self.max_bytes / 1e9:,.3g} GB (largest: {largest}, "
+                f"{self._size(largest) / 1e9:,.3g} GB): "
                 "take fewer layers, reduce='mean' or 'project', or over='project'"
             )
+        for layer in self.waiting:
+            if layer not in self.kept:
+                self._make(layer)
 
     def _how(self, layer: str) -> str:
         return self.wanted.get(layer, self.wanted.get(layer.rpartition(":")[0], "none"))
 
-    def _shape(self, layer: str, tensor: Tensor) -> tuple[int, ...]:
-        how = self._how(layer)
-        shape = tuple(int(side) for side in tensor.shape[1:])
+    def _shape(self, layer: str) -> tuple[int, ...]:
+        how, shape = self._how(layer), self.ran[layer]
         if how in ("flatten", "project"):
             flat = int(np.prod(shape))
             return (min(flat, self.components) if how == "project" else flat,)
         return shape
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {layer: self._shape(layer, tensor) for layer, tensor in self.outputs.items()}
-
-    def values(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        for layer, tensor in self.outputs.items():
+    def _write(self, layer: str, tensor: Tensor) -> None:
+        kept, how = self.kept[layer][self.place], self._how(layer)
+        if how in ("flatten", "project"):
+            tensor = tensor.flatten(1)
+        if how == "project" and tensor.shape[1] > self.components:
             values = tensor.float().cpu().numpy()
-            how = self._how(layer)
-            if how in ("flatten", "project"):
-                values = values.reshape(len(values), -1)
-            if how == "project" and values.shape[1] > self.components:
-                values = self._projection(values.shape[1]).transform(values)
-            yield layer, values
+            kept[:] = self._projection(tensor.shape[1]).transform(values)
+        else:
+            torch.from_numpy(kept).copy_(tensor)
 
     def _projection(self, width: int) -> Any:
         if width not in self.projections:
