@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from typing import Any
 
 
@@ -40,4 +41,21 @@ def import_optional(module: str, extra: str = "study") -> Any:
         raise MissingExtraError(
             f"{package} is needed here and is not installed: pip install 'neurn[{extra}]'",
             name=error.name,
+        ) from error
+
+
+def import_torch_package(module: str, extra: str = "zoo") -> Any:
+    """Import a module of torchvision or timm as `import_optional` does.
+
+    Raises
+    ------
+    ImportError
+        If it is missing, or does not load beside this torch; one sentence.
+    """
+    try:
+        return import_optional(module, extra)
+    except RuntimeError as error:  # torchvision, beside a torch that it was not built for
+        raise ImportError(
+            f"{module.partition('.')[0]} does not load beside torch {version('torch')}, install "
+            f"the one made for it: {str(error).splitlines()[0]}"
         ) from error

@@ -155,8 +155,11 @@ def test_the_first_images_are_the_source(tmp_path):
     split = source.split(0)
     assert (split.test.images == domain.test.images[:7]).all()
     assert len(domain.as_target(3)) == 3
+    assert domain.class_names == tuple("0123456789")
     with pytest.raises(ValueError, match="validation must lie between 0 and 1"):
         domain.as_source(validation=1.0)
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        domain.as_source(0)
 
 
 def test_missing_data_say_how_to_get_them(tmp_path):

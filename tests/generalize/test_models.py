@@ -6,6 +6,7 @@ from neurn.front_ends import FRONT_ENDS
 from neurn.generalize import digit_net, lenet
 from neurn.generalize.models import (
     MODELS,
+    Known,
     build,
     fingerprint,
     keep_resolution,
@@ -36,6 +37,13 @@ def test_what_is_no_model_is_one_sentence(torchvision):
         resolve_model(nn.Linear(2, 2))
     with pytest.raises(ValueError, match=r"torchvision\.models has none"):
         resolve_model("torchvision/resnet17").make(10)
+
+
+def test_packages_that_do_not_fit_torch_are_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "made_for_another.py").write_text("raise RuntimeError('operator x::y\\nis not')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"^made_for_another does not load beside torch .*x::y$"):
+        Known("made_for_another:net", {}).build(3)
 
 
 FAMILIES = (

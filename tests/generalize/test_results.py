@@ -366,6 +366,8 @@ def test_classes_of_other_names_are_refused():
     there = Domain("there", "There", None, bars("there", 4), ("a", "c", "d"))
     with pytest.raises(ValueError, match="'there' has classes a, c, d, the source 'here' has a, b"):
         evaluate(model, here, [there])
+    with pytest.raises(ValueError, match=r"the source 'digits' has 0, 1, 2.*must be the same"):
+        evaluate(model, "digits", [there])
     with pytest.raises(ValueError, match="must have the same classes"):
         leave_one_out(model, [here, there, Domain("x", "X", bars("x", 8), None)])
 
@@ -463,7 +465,9 @@ def test_sweeps_leave_one_out(tmp_path):
         (["--model", "nowhere:lenet"], "cannot be imported"),
         (["--front-ends", "nearn"], "unknown front end 'nearn'"),
         (["--targets", "digits"], "target 'digits' is the source"),
-        (["--epochs", "0"], "must be positive"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--limit", "0"], "limit must be at least 1, got 0"),
+        (["--seeds", "-1"], "seeds must be at least 1, got -1"),
         (["--data", "/nowhere", "--targets", "usps", "--source", "mnist"], "does not exist"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurn._optional import import_optional
+from neurn._optional import import_torch_package
 
 
 class Augmentation:
@@ -98,7 +98,7 @@ class AugMix(Augmentation):
         return mixed.to(images.dtype) / 255
 
     def _transform(self) -> Any:
-        transforms = import_optional("torchvision.transforms", "zoo")
+        transforms = import_torch_package("torchvision.transforms")
         return transforms.AugMix(severity=self.severity, mixture_width=self.width)
 
 

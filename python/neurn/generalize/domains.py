@@ -79,6 +79,9 @@ class Domain:
         """
         if not 0 < validation < 1:
             raise ValueError(f"validation must lie between 0 and 1, got {validation}")
+        for what, count in (("n", n), ("n_test", n_test)):
+            if count is not None and count < 1:
+                raise ValueError(f"{what} must be at least 1, got {count}")
         whole = self.train or self.test
         assert whole is not None  # a domain has a part
         test = self.test if self.train is not None else None
@@ -130,6 +133,7 @@ _MNIST_IDX = (
     *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 )
+_DIGITS = tuple("0123456789")
 _PACS = ("art_painting", "cartoon", "photo", "sketch")
 _PACS_CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
 
@@ -357,7 +361,7 @@ def _digits(size: int) -> Domain:
         "licence": KNOWN["digits"].licence,
         "resize": readers.RESIZE_RULE,
     }
-    return Domain("digits", KNOWN["digits"].title, data, None, (), provenance)
+    return Domain("digits", KNOWN["digits"].title, data, None, _DIGITS, provenance)
 
 
 def _load_own(name: str, path: Path, size: int, sha256: str | None) -> Domain:
@@ -461,11 +465,11 @@ def _read(
             if number not in raw:
                 raise DataError(f"{first} holds no domain {number} ({style})")
             return _resized({"train": raw[number]}, size), _PACS_CLASSES
-        return _resized(raw, size), ()
+        return _resized(raw, size), _DIGITS
     if style:
         images, labels, classes = readers.read_tree(first, size, _PACS_CLASSES)
         return {"train": (images, labels)}, classes
-    return _READERS[base](files, size), ()
+    return _READERS[base](files, size), _DIGITS
 
 
 def _mnist(files: tuple[Path, ...], size: int) -> dict[str, tuple[Any, Any]]:

@@ -156,6 +156,8 @@ def evaluate(
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds {seeds!r}: give at least one, each once")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
     many = isinstance(source, Sequence) and not isinstance(source, str)
     given = list(source) if isinstance(source, Sequence) and many else [source]
     if not given:
@@ -314,7 +316,7 @@ def _check(
             if item.class_names != source.class_names:
                 raise ValueError(
                     f"target {item.name!r} has classes {', '.join(item.class_names)}, the source "
-                    f"{source.name!r} has {', '.join(source.class_names)}"
+                    f"{source.name!r} has {', '.join(source.class_names)}; they must be the same"
                 )
         target: Fixed = item.as_target() if isinstance(item, Domain) else item
         same = isinstance(target, EvaluationSet) and (

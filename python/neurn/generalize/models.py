@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurn._optional import import_optional
+from neurn._optional import import_torch_package
 from neurn.front_ends import FrontEnd
 
 Model = str | Callable[..., nn.Module]
@@ -107,7 +107,7 @@ class Known:
     def build(self, classes: int) -> nn.Module:
         """Import the package and make the network, with random weights."""
         module, _, name = self.target.partition(":")
-        call = getattr(import_optional(module, "zoo"), name, None)
+        call = getattr(import_torch_package(module), name, None)
         if call is None:
             raise ValueError(f"unknown model {name!r}: {module} has none of that name")
         network: nn.Module = call(**self.arguments, **{self.classes: classes})

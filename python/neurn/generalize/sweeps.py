@@ -67,7 +67,11 @@ class Sweep:
     )
 
     def __post_init__(self) -> None:
-        """Check the protocol."""
+        """Check the protocol and the counts."""
+        for name in ("seeds", "first", "limit", "size"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
         if self.protocol not in PROTOCOLS:
             raise ValueError(
                 f"protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}"

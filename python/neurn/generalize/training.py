@@ -93,8 +93,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"epochs, batch size and learning rate must be positive: {self}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 1 <= self.accumulate <= self.batch_size:
             raise ValueError(
                 f"accumulate must lie between 1 and the batch size {self.batch_size}, "
