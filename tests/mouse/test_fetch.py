@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +95,31 @@ def test_what_is_longer_than_the_file_is_thrown_away(bucket, tmp_path):
     (tmp_path / ".7.nwb.part").write_bytes(b"x" * (len(bucket.body) + 1))
     fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
     assert (tmp_path / "7.nwb").read_bytes() == bucket.body
+
+
+def test_a_full_disk_is_said_before_the_first_byte(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
+    with pytest.raises(OSError, match=r"7.nwb' needs \d+ MB, and 2 MB are free"):
+        fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert bucket.asked == () and list(tmp_path.iterdir()) == []
+
+
+def test_what_goes_wrong_on_the_disk_is_not_blamed_on_the_connection(bucket, tmp_path):
+    def full(there, size):
+        if there:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        fetch.fetch_session(7, tmp_path / "7.nwb", progress=full, bucket=bucket.url)
+    assert not isinstance(raised.value, ConnectionError)
+    assert not (tmp_path / "7.nwb").exists()
+
+
+def test_an_address_without_a_size_is_no_file(bucket, tmp_path):
+    bucket.body = b""
+    with pytest.raises(ConnectionError, match="does not say how large it is"):
+        fetch.fetch_session(7, tmp_path / "7.nwb", bucket=bucket.url)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_checksum_leaves_no_file(bucket, tmp_path):

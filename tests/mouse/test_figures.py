@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -46,8 +48,20 @@ def test_the_whole_window_begins_before_onset(recording):
     assert whole.axes[0].get_xlim()[0] == -1
 
 
+@pytest.mark.parametrize("window", ["onset", "whole"])
+@pytest.mark.parametrize("scenes", [[], [49], [49, 50, 51, 52]])
+def test_numbers_on_axes_do_not_overlap(recording, window, scenes):
+    peaks = mouse.peaks(recording, window=window)
+    figure = figures.draw_peaks(peaks, recording.images().values, scenes)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [t.label1.get_window_extent() for t in axes.xaxis.get_major_ticks()]
+        boxes = [b for b in boxes if b.width > 1]
+        assert all(b.x1 < c.x0 for b, c in itertools.pairwise(boxes))
+
+
 def test_counts(peaks):
-    figure = figures.draw_counts(["Vip", "Cux2-2", "Vip", "unknown", "Sst"], "group")
+    figure = figures.draw_counts(["Vip", "Cux2-2", "Vip", "unknown", "Sst"], "group", False)
     axes = figure.axes[0]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["Cux2-2", "unknown", "Sst", "Vip"]
     assert [int(bar.get_height()) for bar in axes.patches] == [1, 1, 1, 2]
@@ -55,7 +69,7 @@ def test_counts(peaks):
     figure = figures.draw_counts(peaks["area"].values, "area", simulated=True)
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["VISp", "VISrl"]
     assert "simulated data" in texts(figure)
-    figure = figures.draw_counts(["Vip-IRES-Cre"], "driver")
+    figure = figures.draw_counts(["Vip-IRES-Cre"], "driver", simulated=False)
     assert "inhibitory" in texts(figure)
 
 
@@ -63,6 +77,11 @@ def test_reliability_and_maps(all_found, maps):
     described = tables.join([mouse.statistics(found, splits=5) for found in all_found])
     figure = figures.draw_reliability(described)
     assert any(word.startswith("VISp (16), median") for word in texts(figure))
+    line = figure.axes[0].lines[0]
+    values = np.sort(described["reliability"].values[described["area"].values == "VISp"])
+    for at in (values[0] - 0.01, values[0], values[7], np.mean(values[7:9]), values[-1] + 0.01):
+        step = line.get_ydata()[np.searchsorted(line.get_xdata(), at)]  # of steps before a point
+        assert step == pytest.approx(100 * (values >= at).mean())
     figure = figures.draw_maps(maps, count=15)
     assert sum(bool(axes.images) for axes in figure.axes) == 15
     assert "simulated data" in texts(figure)
@@ -82,6 +101,9 @@ def test_embedding(maps):
         if len(c.get_facecolor())
     }
     assert len(looks) == 22  # colours and shapes together tell all groups apart
+    groups = np.resize(["Vip", "Cux2-1", "Sst", "Tlx3"], maps.sizes["neuron"])
+    legend = figures.draw_embedding(chosen, groups, "genotype group").axes[-1].get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["Cux2-1", "Tlx3", "Sst", "Vip"]
     chosen = mouse.select(maps, excitatory=4, inhibitory=4, method="random")
     with pytest.raises(ValueError, match="select with method='clusters'"):
         figures.draw_embedding(chosen, maps["area"].values, "area")

@@ -117,8 +117,39 @@ def test_dry_runs_write_nothing(path, tmp_path, capsys):
     assert run("simulate", "--out", tmp_path / "s", "--dry-run") == 0
     assert run("stats", path, "--out", tmp_path / "a.csv", "--dry-run") == 0
     assert run("represent", path, "--out", tmp_path / "a.nc", "--dry-run") == 0
+    assert run("inspect", path, "--plot", tmp_path / "a.png", "--dry-run") == 0
+    manifest = tmp_path / "manifest.json"
+    assert run("list", "--manifest", manifest, "--dry-run") == 0
     assert list(tmp_path.iterdir()) == []
-    assert "8 neurons, VISp" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "8 neurons, VISp" in out and f"{manifest}: would be made or fetched" in out
+
+
+def test_a_dry_run_of_a_list_says_what_is_there(simulation, capsys):
+    assert run("list", "--manifest", simulation.manifest, "--dry-run", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 3 and all(line["there"] for line in lines)
+
+
+def test_a_file_of_another_session_fails_before_the_others_are_computed(
+    path, tmp_path, monkeypatch, capsys
+):
+    from neurn import mouse
+    from tests.mouse.files import SCENES, changed
+
+    other = changed(path, tmp_path / "a.nwb", lambda file: file.pop(SCENES))
+    monkeypatch.setattr(mouse, "responses", None)
+    assert run("stats", path, other, "--out", tmp_path / "a.csv", "--quiet") == 2
+    assert "a.nwb' has no 'stimulus/presentation/natural_scenes'" in capsys.readouterr().err
+
+
+def test_scenes_of_ones_own(path, tmp_path, capsys):
+    plots = tmp_path / "p"
+    settings = ["--out", tmp_path / "a.csv", "--plots", plots, "--quiet", "--scenes"]
+    assert run("stats", path, *settings, 7, 500) == 2
+    assert "argument --scenes: no scene 500, there are 0 to 117" in capsys.readouterr().err
+    assert not plots.exists() and not (tmp_path / "a.csv").exists()
+    assert run("stats", path, *settings, 7) == 0 and (plots / "peaks.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +158,9 @@ def test_dry_runs_write_nothing(path, tmp_path, capsys):
         (["stats", "{path}", "--out", "a.txt"], 2, "argument --out: must end in .csv, .parquet,"),
         (["represent", "{path}", "--out", "a.nc", "--plot", "a.gif"], 2, "argument --plot: must"),
         (["represent", "{path}", "--out", "a.nc", "--size", "1", "2", "3"], 2, "argument --size"),
+        (["stats", "{path}", "--out", "none/a.csv"], 2, "argument --out: there is no directory 'n"),
+        (["stats", "{path}", "--out", "a.csv", "--scenes", "3"], 2, "argument --scenes: only with"),
+        (["inspect", "{path}", "--neuron", "3"], 2, "argument --neuron: only with --plot"),
         (["inspect", "none.nwb"], 1, "there is no file 'none.nwb'"),
         (["inspect", __file__], 2, "is no whole HDF5 file"),
         (["select", "none.nc", "--out", "a.csv"], 1, "there is no file 'none.nc'"),

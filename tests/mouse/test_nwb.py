@@ -50,6 +50,8 @@ def test_traces_are_what_the_file_holds(recording, path):
     assert (recording.traces("raw", slice(2, 5)).values == raw[2:5]).all()
     assert (recording.traces("demixed", [5, 1, 5]).values == demixed[[5, 1, 5]]).all()
     assert (recording.traces("neuropil", [-1]).values == neuropil[-1:]).all()
+    assert (recording.traces("raw", slice(None, 1, -2)).values == raw[:1:-2]).all()
+    assert recording.traces("raw", []).shape == (0, raw.shape[1])
     mask = np.arange(8) % 3 == 0
     expected = demixed[mask] - ratio[mask, None] * neuropil[mask]
     assert recording.traces("corrected", mask).values == pytest.approx(expected, rel=1e-12)
@@ -211,12 +213,33 @@ def test_files_that_are_none_get_a_sentence(path, tmp_path):
     (tmp_path / "cut.nwb").write_bytes(path.read_bytes()[:200_000])
     with pytest.raises(mouse.RecordingError, match=r"cut.nwb' is no whole HDF5 file"):
         mouse.open_nwb(tmp_path / "cut.nwb")
+    with pytest.raises(mouse.RecordingError, match="is a directory, must be a file of one sess"):
+        mouse.open_nwb(tmp_path)
     with h5py.File(tmp_path / "other.nwb", "w") as file:
         file["x"] = 1
     with pytest.raises(
         mouse.RecordingError, match=r"other.nwb' holds neither .*'processing/ophys'"
     ):
         mouse.open_nwb(tmp_path / "other.nwb")
+
+
+def test_what_hdf5_says_in_several_lines_becomes_one(path, monkeypatch):
+    def fail(*_):
+        raise OSError("Unable to open file\n, filename = 'a'\n, errno = 5\n")
+
+    monkeypatch.setattr(h5py, "File", fail)
+    with pytest.raises(mouse.RecordingError, match="file , filename") as raised:
+        mouse.open_nwb(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(path, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(h5py, "File", fail)
+    with pytest.raises(PermissionError, match=r"nwb' may not be read by you"):
+        mouse.open_nwb(path)
 
 
 @pytest.mark.parametrize("name", [DFF, f"{PLANE}_demixed_signal/data", f"{SCENES}/data"])
@@ -278,7 +301,9 @@ def test_an_empty_stimulus_is_named(path, tmp_path):
             ("noise",),
             "signal must be one of dff, events, corrected, demixed, neuropil, raw, got 'noise'",
         ),
-        (("dff", [8]), "neurons must be below 8, got 8"),
+        (("dff", [8]), "neurons must be from -8 to 7, got 8"),
+        (("dff", [0, -9]), "neurons must be from -8 to 7, got -9"),
+        (("dff", [[0, 1], [2, 3]]), r"neurons must be a list of places, got shape \(2, 2\)"),
         (("dff", [0.5]), "neurons must be whole numbers, got float64"),
         (("dff", [True]), r"neurons: a mask must have 8 values, got \(1,\)"),
     ],

@@ -53,13 +53,26 @@ def test_listing_works_without_network(observatory):
     assert set(every["cell_class"]) == {"excitatory", "inhibitory"}
     some = observatory.experiments(areas=["VISrl"], cre_lines=["Vip-IRES-Cre"], depths=[175])
     assert some["experiment"].tolist() == [900000004]
-    assert len(observatory.experiments(depths=[999])) == 0
+    none = observatory.experiments(depths=[999])
+    assert len(none) == 0 and none.columns.tolist() == every.columns.tolist()
     for settings, sentence in (
         ({"areas": ["V1"]}, "areas must be of VISp"),
         ({"cre_lines": "Vip-IRES-Cre"}, "cre_lines must be a list"),
     ):
         with pytest.raises(ValueError, match=sentence):
             observatory.experiments(**settings)
+
+
+@needs_allensdk
+def test_a_cache_without_lists_and_without_network_says_so(tmp_path, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    observatory = mouse.Observatory(tmp_path / "manifest.json")
+    monkeypatch.setattr(observatory.cache, "get_ophys_experiments", unreachable)
+    sentence = r"manifest.json' are not cached and cannot be fetched: no network"
+    with pytest.raises(ConnectionError, match=sentence):
+        observatory.experiments()
 
 
 @needs_allensdk
@@ -121,14 +134,16 @@ def test_events_are_those_of_allensdk(observatory, simulation, tmp_path):
 
 
 @needs_allensdk
-def test_missing_files_are_fetched(observatory, simulation, path, tmp_path, monkeypatch):
+def test_missing_files_are_fetched(observatory, simulation, path, tmp_path, monkeypatch, capsys):
     events = simulation.manifest.parent / "ophys_experiment_events" / f"{path.stem}_events.npz"
     calls = []
 
     def served(source):
         def fetch(experiment, target, progress):
             target.parent.mkdir(parents=True, exist_ok=True)
+            progress(0, 312_400_000)
             target.write_bytes(source.read_bytes())
+            progress(312_400_000, 312_400_000)
             calls.append((experiment, target.name))
 
         return fetch
@@ -143,6 +158,9 @@ def test_missing_files_are_fetched(observatory, simulation, path, tmp_path, monk
     assert (recording.traces("events").values == expected.values).all()
     recording.traces("events", [0])
     assert calls == [(7, "7.nwb"), (7, "7_events.npz")]
+    # Who gave no progress is told how much comes.
+    announced = ["fetching 7.nwb: 312.4 MB", "fetching 7_events.npz: 312.4 MB"]
+    assert capsys.readouterr().err.splitlines() == announced
 
 
 @needs_allensdk

@@ -166,6 +166,56 @@ def test_neurons_and_pixels_that_never_vary_give_zeros(data):
     assert (maps[0] == 0).all() and np.isfinite(maps).all()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("normalize", ["none", "zscore", "minmax", "l2"])
+@pytest.mark.parametrize("whiten", [None, "ridge"])
+def test_a_neuron_without_responses_has_no_map_and_none_is_made_up(data, whiten, normalize):
+    tuning = data[0].copy()
+    tuning[1] = np.nan
+    settings = {"size": 6, "whiten": whiten, "normalize": normalize}
+    maps = mouse.representations(table(tuning), data[1], **settings).values
+    assert np.isnan(maps[1]).all()
+    whole = mouse.representations(table(data[0]), data[1], **settings).values
+    assert maps[[0, 2, 3, 4]] == pytest.approx(whole[[0, 2, 3, 4]], abs=1e-6)
+    cells = mouse.representations(table(tuning), mode="stimulus", normalize=normalize).values
+    assert np.isnan(cells[1]).all() and np.isfinite(cells[0].ravel()[:20]).all()
+
+
+def test_images_without_a_response_are_left_out_for_that_neuron(data):
+    tuning, images = data[0].copy(), data[1]
+    tuning[2, [4, 11]] = np.nan
+    maps = mouse.representations(table(tuning), images, size=(12, 18), dtype=torch.float64).values
+    there = np.delete(np.arange(20), [4, 11])
+    z = (tuning[2, there] - tuning[2, there].mean()) / tuning[2, there].std()
+    f = (images - images.mean(0)) / images.std(0)
+    assert maps[2] == pytest.approx(np.einsum("i,iyx->yx", z, f[there]) / 18)
+    whole = mouse.representations(table(data[0]), images, size=(12, 18), dtype=torch.float64)
+    assert np.delete(maps, 2, 0) == pytest.approx(np.delete(whole.values, 2, 0))
+    one = mouse.representations(table(tuning[2:3]), images, size=6, whiten="ridge")
+    filled = tuning[2:3].copy()
+    filled[0, [4, 11]] = np.nanmean(filled)
+    other = mouse.representations(table(filled), images, size=6, whiten="ridge")
+    # The same map but for its scale: filling changes the deviation.
+    assert np.corrcoef(one.values.ravel(), other.values.ravel())[0, 1] > 1 - 1e-6
+
+
+def test_rounding_is_not_taken_for_a_response(data):
+    maps = mouse.representations(table(np.full((1, 20), 0.1)), data[1], size=6)
+    assert (maps.values == 0).all()
+
+
+def test_what_is_no_table_of_responses_is_named(data):
+    for given, name in ((data[0], "ndarray"), ("a.nwb", "str"), (table(data[0])[0], "DataArray")):
+        with pytest.raises(ValueError, match=f"recording must be a Recording or .* got {name}"):
+            mouse.representations(given, data[1])
+
+
+def test_sizes_of_numpy_and_in_lists(data):
+    maps = mouse.representations(table(data[0]), data[1], size=np.int64(6))
+    assert maps.shape == (5, 6, 6)
+    assert mouse.representations(table(data[0]), data[1], size=[4, 6]).shape == (5, 4, 6)
+
+
 def test_a_recording_brings_its_images(recording, found):
     maps = mouse.representations(recording, size=7)
     given = mouse.representations(found["trials"], recording.images(), size=7)
@@ -181,7 +231,10 @@ def test_a_recording_brings_its_images(recording, found):
         ({"preset": "paper"}, "preset must be one of paper-text, paper-figure, got 'paper'"),
         ({"whiten": "pca"}, "whiten must be one of ridge, got 'pca'"),
         ({"mode": "stimulus", "whiten": "ridge"}, "whiten='ridge' needs mode='pixel'"),
-        ({"size": 0}, "size must be a positive number or two, got 0"),
+        ({"size": 0}, "size must be a positive whole number or two, got 0"),
+        ({"size": 2.5}, r"size must be a positive whole number or two, got 2\.5"),
+        ({"size": "7"}, "size must be a positive whole number or two, got '7'"),
+        ({"dtype": torch.int32}, r"dtype must be torch.float32 or torch.float64, got torch.int32"),
         ({"size": 13}, r"size \(13, 13\) is larger than the images, \(12, 18\)"),
         ({"mode": "stimulus", "size": 4}, "size must have a cell for each of 20 images, got 16"),
         ({"images": None}, "images must be given beside responses"),

@@ -153,6 +153,22 @@ def test_groups_that_are_matched_can_be_chosen(confounded):
     assert sorted(Counter(labels).values()) == [30] * 4
 
 
+def test_neurons_without_a_map_are_not_chosen(maps):
+    gone = maps.copy(deep=True)
+    gone[:20] = np.nan
+    for method in ("random", "clusters"):
+        found = mouse.select(gone, excitatory=40, inhibitory=0, method=method, embedding="pca")
+        assert found.index.tolist() == list(range(20, 60))
+    with pytest.raises(ValueError, match="excitatory must be from 0 to 40, its neurons, got 41"):
+        mouse.select(gone, excitatory=41, inhibitory=0)
+
+
+def test_what_is_no_array_of_maps_is_named(maps):
+    for given in (maps.values, maps.drop_vars("cell_class"), maps.isel(x=0)):
+        with pytest.raises(ValueError, match=r"representations must be a DataArray \(neuron, y, x"):
+            mouse.select(given)
+
+
 def test_a_table_of_every_neuron(maps):
     found = mouse.select(maps, excitatory=15, inhibitory=30, per_cluster=5, embedding="pca", seed=4)
     frame = found.to_frame(maps)

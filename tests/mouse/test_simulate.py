@@ -238,14 +238,23 @@ def test_a_failure_leaves_no_half_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(ValueError, match="a' is a file; give a directory, new or existing"):
+        mouse.simulate(tmp_path / "a", neurons=1, repetitions=2)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
         ({"areas": ["V1"]}, "areas must be of VISp, VISl, .*, got 'V1'"),
         ({"areas": "VISp"}, "areas must be a list of names, got 'VISp'"),
         ({"cre_lines": []}, r"cre_lines must be a list of names, got \[\]"),
-        ({"neurons": 0}, "neurons must be at least 1, got 0"),
-        ({"repetitions": 1}, "repetitions must be at least 2, got 1"),
+        ({"neurons": 0}, "neurons must be a whole number of at least 1, got 0"),
+        ({"neurons": 2.5}, r"neurons must be a whole number of at least 1, got 2\.5"),
+        ({"repetitions": 1}, "repetitions must be a whole number of at least 2, got 1"),
+        ({"images": np.full((2, 31, 31), np.nan)}, "images must be grey values from 0 to 255, got"),
+        ({"images": np.full((2, 31, 31), 300)}, "images must be .* 0 to 255, got 300 to 300"),
         ({"noise": -1}, "noise must be at least 0, got -1"),
         ({"running": np.inf}, "running must be at least 0, got inf"),
         ({"images": np.zeros((5, 20, 50))}, r"images must have shape .*, got \(5, 20, 50\)"),

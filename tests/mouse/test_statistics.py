@@ -238,6 +238,29 @@ def test_one_image_only_is_sparse_and_selective():
     assert mouse.image_selectivity(table(values)).values == pytest.approx(0.96)
 
 
+@pytest.mark.filterwarnings("error")
+def test_neurons_without_data_and_without_variation_have_no_statistics(found):
+    changed = found.copy(deep=True)
+    changed["trials"][2], changed["sweep"][2] = np.nan, np.nan
+    changed["trials"][5] = 1.0
+    described = mouse.statistics(changed, splits=5)
+    assert described["preferred"].values[2] == -1
+    numbers = described.drop_vars("preferred")
+    assert all(np.isnan(numbers[name].values[2]) for name in numbers)
+    for name in ("reliability", "ceiling", "p_value", "image_selectivity", "oracle"):
+        assert np.isnan(numbers[name].values[5])
+    others = np.delete(np.arange(8), [2, 5])
+    plain = mouse.statistics(found, splits=5)
+    for name in described:
+        assert (described[name].values[others] == plain[name].values[others]).all()
+
+
+def test_no_neuron_at_all(recording):
+    found = mouse.responses(recording, [])
+    assert mouse.statistics(found).sizes["neuron"] == mouse.peaks(found).sizes["neuron"] == 0
+    assert mouse.representations(found["trials"], recording.images(), size=5).shape == (0, 5, 5)
+
+
 def test_statistics_of_a_recording(recording, found):
     result = mouse.statistics(recording)
     xarray.testing.assert_identical(result, mouse.statistics(found))
@@ -255,6 +278,10 @@ def test_statistics_of_a_recording(recording, found):
     [
         (lambda r, f: mouse.peaks(f, window="late"), "window must be one of onset, whole, got"),
         (lambda r, f: mouse.peaks(f, before=3), "before: only with a Recording"),
+        (lambda r, f: mouse.peaks(f["trials"]), "recording must be a Recording or .* got DataArr"),
+        (lambda r, f: mouse.statistics("a.nwb"), "recording must be a Recording or .* got str"),
+        (lambda r, f: mouse.reliability(r), "trials must be a DataArray of dims .* got Recording"),
+        (lambda r, f: mouse.oracle(f), "trials must be a DataArray of dims .* got Dataset"),
         (lambda r, f: mouse.responses(r, window=(0, 99)), "window must be within -28 and 35"),
         (lambda r, f: mouse.sweeps(r, baseline="mean"), "baseline must be one of trial, none"),
         (lambda r, f: mouse.sweeps(r, signal="dff", baseline="trial"), "give baseline='none'"),

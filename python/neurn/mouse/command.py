@@ -14,12 +14,16 @@ import numpy as np
 
 from neurn import mouse
 from neurn._command import ArgumentError, tell
+from neurn._files import prepare_directory
 from neurn._optional import import_optional
 from neurn.mouse import events, fetch, figures, tables
 from neurn.mouse.groups import AREAS
 from neurn.mouse.representations import MODES, NORMALIZATIONS, PRESETS
 from neurn.mouse.selection import EMBEDDINGS, METHODS
 from neurn.mouse.source import SIGNALS
+from neurn.mouse.write import LISTS
+
+PUBLISHED_SCENES = (49, 50, 51, 52)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +68,21 @@ def _add_list(actions: Any) -> None:
     parser.add_argument("--cre-lines", nargs="+", metavar="LINE")
     parser.add_argument("--depths", nargs="+", metavar="UM", type=int)
     parser.add_argument("--out", metavar="FILE", help=".csv or .parquet; CSV is printed otherwise")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say whether the lists are there or to be fetched"
+    )
 
 
 def _list(options: argparse.Namespace) -> None:
     _check_out(options.out, tables.TABLES)
+    if options.dry_run:
+        manifest = Path(options.manifest)
+        lists = [manifest, *(manifest.parent / name for name in LISTS)]
+        for path in lists:
+            there = path.exists()
+            text = f"{path}: {'there already' if there else 'would be made or fetched'}"
+            tell(options, text, file=str(path), there=there)
+        return
     found = mouse.Observatory(options.manifest).experiments(
         options.areas, options.cre_lines, options.depths
     )
@@ -118,10 +133,13 @@ def _add_inspect(actions: Any) -> None:
     parser.add_argument("--neuron", metavar="N", type=int, help="draw this neuron, with --plot")
     parser.add_argument("--plot", metavar="FILE", help=", ".join(figures.PICTURES))
     _add_data_format(parser)
+    parser.add_argument("--dry-run", action="store_true", help="draw nothing")
 
 
 def _inspect(options: argparse.Namespace) -> None:
     _check_out(options.plot, figures.PICTURES, "--plot")
+    if options.neuron is not None and options.plot is None:
+        raise ArgumentError("argument --neuron: only with --plot")
     groups = _groups(options)
     recording = mouse.open_nwb(options.file, groups=groups)
     kind = mouse.describe(recording.metadata.genotype, groups)
@@ -146,7 +164,7 @@ def _inspect(options: argparse.Namespace) -> None:
     width = max(map(len, about))
     lines = "\n".join(f"{name:<{width}}  {value}" for name, value in about.items())
     tell(options, lines, **about)
-    if options.plot is not None:
+    if options.plot is not None and not options.dry_run:
         neuron = options.neuron or 0
         _save(
             options,
@@ -165,8 +183,7 @@ def _add_stats(actions: Any) -> None:
         "--scenes",
         nargs="+",
         type=int,
-        default=[49, 50, 51, 52],
-        help="with panels of their own (default: the published four)",
+        help="with panels of their own (default: the published four, 49 to 52)",
     )
     parser.add_argument(
         "--window", choices=("onset", "whole"), default="onset", help="of peaks (default: onset)"
@@ -179,12 +196,15 @@ def _add_stats(actions: Any) -> None:
 
 def _stats(options: argparse.Namespace) -> None:
     _check_out(options.out, (*tables.TABLES, *tables.ARRAYS))
-    described, peaks, images = [], [], None
+    if options.scenes is not None and options.plots is None:
+        raise ArgumentError("argument --scenes: only with --plots")
+    described, peaks, images, scenes = [], [], None, []
     for recording in _recordings(options):
         found = mouse.responses(recording, signal=options.signal)
         described.append(mouse.statistics(found))
         if options.plots is not None:
             peaks.append(mouse.peaks(found, window=options.window))
+            scenes = _scenes(options, peaks[0]["stimulus"].values.tolist())
             images = recording.images().values
     if not described:
         return
@@ -192,13 +212,22 @@ def _stats(options: argparse.Namespace) -> None:
     tables.write(joined, Path(options.out))
     if options.plots is not None:
         folder = Path(options.plots)
-        folder.mkdir(parents=True, exist_ok=True)
+        prepare_directory(folder)
         every = tables.join(peaks)
-        scenes = [s for s in options.scenes if s in every["stimulus"].values]
         _save(options, figures.draw_peaks(every, images, scenes), folder / "peaks.png", every)
         _save(options, figures.draw_reliability(joined), folder / "reliability.png", joined)
         _counts(options, joined, folder)
     tell(options, written=options.out, neurons=joined.sizes["neuron"])
+
+
+def _scenes(options: argparse.Namespace, shown: list[int]) -> list[int]:
+    """Return the scenes that get a panel: those asked for, else the published ones there are."""
+    for scene in options.scenes or ():
+        if scene not in shown:
+            raise ArgumentError(
+                f"argument --scenes: no scene {scene}, there are {min(shown)} to {max(shown)}"
+            )
+    return options.scenes or [scene for scene in PUBLISHED_SCENES if scene in shown]
 
 
 def _counts(options: argparse.Namespace, neurons: Any, folder: Path) -> None:
@@ -370,7 +399,7 @@ def _select(options: argparse.Namespace) -> None:
         tell(options, text, adjusted_rand_index=alike.tolist())
     if options.plots is not None:
         folder = Path(options.plots)
-        folder.mkdir(parents=True, exist_ok=True)
+        prepare_directory(folder)
         _counts(options, maps.isel(neuron=chosen.index), folder)
         if chosen.embedded_by != "none":
             for name in ("area", "genotype_group"):
@@ -428,9 +457,14 @@ def _groups(options: argparse.Namespace) -> dict[str, str] | None:
 
 
 def _recordings(options: argparse.Namespace) -> Iterator[Any]:
-    """Open all files before any is computed on; with --dry-run name them, and yield none."""
+    """Open all files before any is computed on; with --dry-run name them, and yield none.
+
+    A file of another session fails here, and not after the hour that the others took.
+    """
     groups = _groups(options)
     opened = [mouse.open_nwb(name, groups=groups) for name in options.files]
+    for recording in opened:
+        recording.presentations()
     report = None if options.quiet else _percent(options.action)
     for done, recording in enumerate(opened):
         if options.dry_run:
@@ -458,5 +492,9 @@ def _percent(title: str) -> Callable[[int, int], None]:
 
 
 def _check_out(path: str | None, allowed: Sequence[str], flag: str = "--out") -> None:
-    if path is not None and Path(path).suffix.lower() not in allowed:
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in allowed:
         raise ArgumentError(f"argument {flag}: must end in {', '.join(allowed)}, got {path!r}")
+    if not Path(path).parent.is_dir():
+        raise ArgumentError(f"argument {flag}: there is no directory {str(Path(path).parent)!r}")

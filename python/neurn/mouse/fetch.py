@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -69,6 +71,8 @@ def fetch_session(
     ------
     ConnectionError
         If the file cannot be reached, or the connection ends early.
+    OSError
+        If the disk has not enough room.
     RecordingError
         If what came is not what was announced.
     """
@@ -112,6 +116,11 @@ def _fetch(
     if there > size:
         part.unlink()
         there = 0
+    free = shutil.disk_usage(path.parent).free
+    if size - there > free:
+        raise OSError(
+            f"{str(path)!r} needs {(size - there) / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+        )
     if progress is not None:
         progress(there, size)
     if there < size:
@@ -123,8 +132,10 @@ def _fetch(
 def _head(url: str) -> tuple[int, str]:
     """Return size and MD5; "" where the entity tag is none."""
     with _open(urllib.request.Request(url, method="HEAD")) as answer:
-        size = int(answer.headers.get("Content-Length", 0))
+        size = int(answer.headers.get("Content-Length") or 0)
         tag = answer.headers.get("ETag", "").strip('"')
+    if size < 1:
+        raise ConnectionError(f"{url} does not say how large it is; is it a file of the bucket?")
     # The tag of a file that was uploaded in parts is not its MD5; it has a hyphen.
     return size, tag if len(tag) == 32 and "-" not in tag else ""
 
@@ -138,18 +149,23 @@ def _append(url: str, part: Path, there: int, size: int, progress: Progress | No
         resumed = answer.status == 206
         there = there if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            try:
-                while block := answer.read(_CHUNK):
-                    file.write(block)
-                    there += len(block)
-                    if progress is not None:
-                        progress(there, size)
-            except OSError as error:
-                raise ConnectionError(_early(url, there, size)) from error
+            while block := _block(answer, url, there, size):
+                file.write(block)
+                there += len(block)
+                if progress is not None:
+                    progress(there, size)
             file.flush()
             os.fsync(file.fileno())
     if there < size:
         raise ConnectionError(_early(url, there, size))
+
+
+def _block(answer: Any, url: str, there: int, size: int) -> bytes:
+    try:
+        found: bytes = answer.read(_CHUNK)
+        return found
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(_early(url, there, size)) from error
 
 
 def _verify(

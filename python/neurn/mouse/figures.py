@@ -67,11 +67,12 @@ def draw_peaks(
         _legend(main, [a for a in AREAS if a in peaks["area"].values], AREA_COLOURS)
         for place, scene in enumerate(scenes):
             row, column = divmod(place, columns)
-            axes = figure.add_subplot(grid[row, 2 + column], sharey=main, sharex=main)
+            rows = slice(None) if len(scenes) == 1 else row
+            axes = figure.add_subplot(grid[rows, 2 + column], sharey=main, sharex=main)
             _scatter_peaks(axes, peaks.sel(stimulus=[scene]), 8, whole)
             axes.set_title(f"scene {scene}", loc="left")
             lowest = row == 1 or len(scenes) <= columns
-            axes.tick_params(labelleft=False, labelbottom=lowest)
+            axes.tick_params(labelleft=column == 0 and len(scenes) > 1, labelbottom=lowest)
             if lowest:
                 axes.set_xlabel("time to peak (s)")
             if images is not None:
@@ -96,12 +97,14 @@ def _scatter_peaks(axes: Any, peaks: xr.Dataset, size: float, whole: bool) -> No
     axes.scatter(x[order], y[order], s=size, c=colours[order], alpha=0.55, linewidths=0)
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xlim((-1.0 if whole else -0.05), 1.25)
+    ticker = import_optional("matplotlib.ticker", "plot")
+    axes.xaxis.set_major_locator(ticker.MultipleLocator(0.5 if whole else 0.2))
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool = False) -> Any:
+def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool) -> Any:
     """Draw how many neurons there are of each area or genotype group, the number above each bar.
 
     Parameters
@@ -112,6 +115,7 @@ def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool = False) -> A
     title : str
         Label of the horizontal axis.
     simulated : bool
+        Labels do not know it: ``neurons.attrs["simulated"]`` does.
 
     Returns
     -------
@@ -119,11 +123,7 @@ def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool = False) -> A
     """
     names, counts = np.unique(np.asarray(labels), return_counts=True)
     area = all(name in AREAS for name in names)
-
-    def rank(name: str) -> Any:
-        return AREAS.index(name) if area else (_class_of_group(name) == "inhibitory", name)
-
-    order = sorted(range(len(names)), key=lambda i: rank(str(names[i])))
+    order = sorted(range(len(names)), key=lambda i: _rank(str(names[i])))
     shown, values = [str(names[i]) for i in order], counts[order]
     palette = [
         AREA_COLOURS[name] if area else CLASS_COLOURS.get(_class_of_group(name), _OTHER)
@@ -144,6 +144,7 @@ def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool = False) -> A
         axes.set_ylabel("neurons")
         axes.set_xlabel(title)
         axes.margins(y=0.12)
+        axes.set_xlim(-0.6, len(shown) - 0.4)
         axes.spines[["top", "right"]].set_visible(False)
         if not area:
             present = [c for c in CLASS_COLOURS if c in map(_class_of_group, shown)]
@@ -169,7 +170,7 @@ def draw_embedding(selection: Selection, labels: npt.ArrayLike, title: str) -> A
     if selection.embedded_by == "none":
         raise ValueError("selection must have an embedding: select with method='clusters'")
     text = np.asarray(labels)
-    names = sorted(set(text.tolist()), key=lambda n: (AREAS.index(n), n) if n in AREAS else (9, n))
+    names = sorted(set(text.tolist()), key=_rank)
     # 22 groups have no 22 colours that can be told apart: shapes tell the rest.
     palette = {n: AREA_COLOURS.get(n, _COLOURS[i % len(_COLOURS)]) for i, n in enumerate(names)}
     of_areas = all(n in AREAS for n in names)
@@ -219,9 +220,13 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
         for area in [a for a in AREAS if a in statistics["area"].values]:
             values = statistics["reliability"].values[statistics["area"].values == area]
             values = np.sort(values[~np.isnan(values)])
-            share = 100 * (1 - np.arange(len(values)) / max(len(values), 1))
+            if not len(values):
+                continue
+            # From the left edge, where all are above, to the right one; each value counts itself.
+            share = 100 * np.concatenate([[1], 1 - np.arange(len(values)) / len(values), [0]])
+            x = np.concatenate([[-1], values, [1]])
             label = f"{area} ({len(values)}), median {np.median(values):.2f}"
-            axes.step(values, share, where="post", color=AREA_COLOURS[area], label=label)
+            axes.step(x, share, where="pre", color=AREA_COLOURS[area], label=label)
         axes.set_xlim(-0.25, 1)
         axes.set_ylim(0, 100)
         axes.set_xlabel("split-half reliability (Spearman-Brown) at least")
@@ -299,7 +304,15 @@ def draw_neuron(recording: Recording, neuron: int) -> Any:
         axes.axvspan(0, RESPONSE[1] / recording.frame_rate, color="0.93", zorder=0)
         axes.set_xlabel("time from onset (s)")
         axes.set_ylabel("dF/F (percent)")
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(
+            frameon=False,
+            fontsize=7,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncols=2,
+            borderpad=0,
+            columnspacing=1,
+        )
         axes = figure.add_subplot(grid[1, 1])
         mean, error = one["tuning"].values, one["standard error"].values
         axes.fill_between(range(len(mean)), mean - error, mean + error, color="0.85")
@@ -388,6 +401,13 @@ def save(figure: Any, path: Path, data: Any = None, suffix: str = ".csv") -> Non
         figure.savefig(file, format=path.suffix.lower()[1:], dpi=200)
     if data is not None:
         write(data, path.with_suffix(suffix))
+
+
+def _rank(name: str) -> tuple[int, bool, str]:
+    """Order areas as published, then others by name, excitatory before inhibitory ones."""
+    if name in AREAS:
+        return AREAS.index(name), False, name
+    return len(AREAS), _class_of_group(name) == "inhibitory", name
 
 
 def _class_of_group(group: str) -> str:

@@ -59,6 +59,8 @@ def open_nwb(
     ------
     FileNotFoundError
         If there is no such file.
+    PermissionError
+        If it may not be read.
     RecordingError
         If it is no HDF5 file, is cut off, or lacks what every session has.
     MissingExtraError
@@ -73,6 +75,8 @@ def open_nwb(
     name = os.fspath(path)
     if not Path(name).exists():
         raise FileNotFoundError(f"there is no file {name!r}")
+    if Path(name).is_dir():
+        raise RecordingError(f"{name!r} is a directory, must be a file of one session")
     reader = _Nwb2 if _is_nwb2(name) else _Nwb1
     return Recording(reader(name, None if events is None else os.fspath(events), depth), groups)
 
@@ -93,6 +97,8 @@ def _opened(path: str) -> Iterator[Any]:
         raise RecordingError(f"{path!r} is empty")
     try:
         file = h5py.File(path, "r")
+    except PermissionError as error:
+        raise PermissionError(f"{path!r} may not be read by you") from error
     except OSError as error:
         raise RecordingError(
             f"{path!r} is no whole HDF5 file: {_sentence(error)}; fetch it again"
@@ -426,4 +432,5 @@ def _number(text: str) -> float:
 
 
 def _sentence(error: Exception) -> str:
-    return str(error).strip("'\"") or type(error).__name__
+    """Return an error's text in one line: HDF5 breaks its own."""
+    return " ".join(str(error).strip("'\"").split()) or type(error).__name__

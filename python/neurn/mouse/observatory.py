@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PINS = "Python 3.10 or 3.11, numpy<1.24, pandas==1.5.3, setuptools>=77.0.3,<81, statsmodels<0.15"
+_COLUMNS = [
+    *("experiment", "container", "area", "cre_line", "cell_class", "depth", "layer"),
+    *("reporter_line", "specimen", "on_disk"),
+]
 _OTHERWISE = "files on disk need no allensdk: neurn.mouse.open_nwb"
 
 
@@ -120,8 +125,7 @@ class Observatory:
             }
             for entry in found
         ]
-        columns = list(lines[0]) if lines else ["experiment", "container", "area", "cre_line"]
-        frame: pd.DataFrame = import_optional("pandas", "mouse").DataFrame(lines, columns=columns)
+        frame: pd.DataFrame = import_optional("pandas", "mouse").DataFrame(lines, columns=_COLUMNS)
         return frame
 
     def path(self, experiment: int) -> Path:
@@ -145,7 +149,8 @@ class Observatory:
         download : bool
             False: only files on disk. Events are fetched when they are asked for.
         progress : callable, optional
-            Called with the bytes that are there and those of all, before the first as well.
+            Called with the bytes that are there and those of all, before the first as well. By
+            default a line on stderr says how large a download is before it begins.
         groups : mapping of str to str, optional
             Genotype groups of your own: full genotype -> name (`neurn.mouse.describe`).
 
@@ -163,7 +168,7 @@ class Observatory:
         if not path.exists():
             if not download:
                 raise FileNotFoundError(f"experiment {experiment} is not on disk: no {str(path)!r}")
-            fetch_session(experiment, path, progress=progress)
+            fetch_session(experiment, path, progress=progress or _announcing(path))
         # Says in one sentence what is wrong with a file, before allensdk stumbles over it.
         simulated = open_nwb(path).simulated
         module = _allensdk("allensdk.core.brain_observatory_nwb_data_set")
@@ -173,7 +178,7 @@ class Observatory:
             if not place.exists():
                 if not download:
                     raise no_events(str(path))
-                fetch_events(experiment, place, progress=progress)
+                fetch_events(experiment, place, progress=progress or _announcing(place))
             return np.asarray(self.cache.get_ophys_experiment_events(experiment))
 
         data = module.BrainObservatoryNwbDataSet(str(path))
@@ -182,6 +187,20 @@ class Observatory:
     def _events_path(self, experiment: int) -> Path:
         cache = self.cache
         return Path(cache.get_cache_path(None, cache.EVENTS_DATA_KEY, experiment))
+
+
+def _announcing(path: Path) -> Callable[[int, int], object]:
+    """Return a report that says once, on stderr, how large a download is."""
+    said = False
+
+    def report(there: int, total: int) -> None:
+        nonlocal said
+        if not said:
+            said = True
+            text = f"fetching {path.name}: {total / 1e6:,.1f} MB"
+            print(f"{text}, {there / 1e6:,.1f} are there" if there else text, file=sys.stderr)
+
+    return report
 
 
 def _allensdk(name: str) -> Any:

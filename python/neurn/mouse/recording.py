@@ -127,11 +127,14 @@ class Recording:
         Raises
         ------
         ValueError
-            If a place is outside the file, or a mask has another length.
+            If they are no list, a place is outside the file, or a mask has another length.
         """
         if isinstance(neurons, slice):
-            return neurons
+            backwards = neurons.step is not None and neurons.step < 0  # HDF5 cannot
+            return np.arange(len(self))[neurons] if backwards else neurons
         index = np.atleast_1d(np.asarray(neurons))
+        if index.ndim != 1:
+            raise ValueError(f"neurons must be a list of places, got shape {index.shape}")
         if index.dtype == bool:
             if index.shape != (len(self),):
                 raise ValueError(f"neurons: a mask must have {len(self)} values, got {index.shape}")
@@ -140,7 +143,8 @@ class Recording:
             raise ValueError(f"neurons must be whole numbers, got {index.dtype}")
         places = index.astype(np.intp)
         if ((places < -len(self)) | (places >= len(self))).any():
-            raise ValueError(f"neurons must be below {len(self)}, got {places.max()}")
+            wrong = places[(places < -len(self)) | (places >= len(self))][0]
+            raise ValueError(f"neurons must be from {-len(self)} to {len(self) - 1}, got {wrong}")
         return np.asarray(places % max(len(self), 1))
 
     def running_speed(self) -> xr.DataArray:

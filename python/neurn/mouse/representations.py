@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +49,9 @@ def representations(
 
     T is a neuron's mean response to each image minus that to the blank, z-scored over images; F_S
     the images, one a row, made smaller by area averaging, minus the mean image, over the standard
-    deviation of each pixel. N is divided by the number of images.
+    deviation of each pixel. N is divided by the number of images. An image that a neuron has no
+    response to (NaN) says nothing of it, and is not counted; the map of a neuron without any is
+    NaN.
 
     Parameters
     ----------
@@ -66,6 +71,7 @@ def representations(
         takes out the correlations of natural images. s is chosen for each neuron on held-out
         images, 5 folds: the strongest whose squared error is within a standard error of the
         smallest. It stands in the coordinate ``ridge_strength``, in units of the mean eigenvalue.
+        A missing response counts as the neuron's mean.
     centre : bool
         False: neither T nor F_S is centred or scaled.
     normalize : {"none", "zscore", "minmax", "l2"}
@@ -107,6 +113,8 @@ def representations(
         _one_of("whiten", whiten, ("ridge",))
         if mode == "stimulus":
             raise ValueError("whiten='ridge' needs mode='pixel'")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
     try:
         torch.empty(0, dtype=dtype, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
@@ -117,8 +125,13 @@ def representations(
         table = responses(recording)["trials"]
         if mode == "pixel" and images is None:
             images = recording.images()
-    else:
+    elif set(getattr(recording, "dims", ())) - {"trial"} == {"neuron", "stimulus"}:
         table = recording
+    else:
+        raise ValueError(
+            "recording must be a Recording or a DataArray (neuron, stimulus) or (neuron, stimulus, "
+            f"trial), got {type(recording).__name__} {tuple(getattr(recording, 'dims', ()))}"
+        )
     tuning = _tuning(table, centre)
     if mode == "pixel":
         if images is None:
@@ -205,10 +218,14 @@ def _tuning(table: xr.DataArray, centre: bool) -> xr.DataArray:
     if BLANK in mean["stimulus"].values:
         values = values - mean.sel(stimulus=BLANK).values[:, None]
     if centre:
-        values = values - values.mean(axis=1, keepdims=True)
-        deviation = values.std(axis=1, keepdims=True)
-        # A neuron that never varies has a map of zeros.
-        values = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+        there = ~np.isnan(values)
+        count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+        largest = np.abs(values).max(axis=1, keepdims=True, where=there, initial=0)
+        values = values - values.sum(axis=1, keepdims=True, where=there) / count
+        power = (values**2).sum(axis=1, keepdims=True, where=there)
+        # A neuron that never varies has a map of zeros; what it deviates by is rounding.
+        flat = power <= count * (8 * np.finfo(np.float64).eps * largest) ** 2
+        values = np.where(flat, values * 0, values / np.sqrt(np.where(flat, 1, power / count)))
     return shown.copy(data=values)
 
 
@@ -234,6 +251,11 @@ def _products(
     dtype: torch.dtype,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
     """Return T^T F_S (neurons, pixels) and each neuron's strength of the ridge."""
+    there = (~np.isnan(tuning)).sum(axis=1)
+    if (there < tuning.shape[1]).any():
+        tuning = np.nan_to_num(tuning)
+        if whiten is None:  # the products are over all images
+            tuning *= tuning.shape[1] / np.maximum(there, 1)[:, None]
     images = torch.from_numpy(pixels)
     if centre:
         images = images - images.mean(0)
@@ -252,6 +274,7 @@ def _products(
     for strength, factor in factors.items():
         rows = np.flatnonzero(strengths == strength) if strengths is not None else None
         _multiply(tuning, rows, factor.to(dtype).to(device), result)
+    result[there == 0] = np.nan
     return result, strengths
 
 
@@ -323,15 +346,17 @@ def normalized(maps: npt.NDArray[Any], normalize: str) -> npt.NDArray[Any]:
     """
     if normalize == "none" or not maps.size:
         return maps
-    if normalize == "zscore":
-        shift, scale = np.nanmean(maps, 1), np.nanstd(maps, 1)
-    elif normalize == "minmax":
-        shift = np.nanmin(maps, 1)
-        scale = np.nanmax(maps, 1) - shift
-    else:
-        shift, scale = np.zeros(len(maps), maps.dtype), np.sqrt(np.nansum(maps**2, 1))
-    # What a constant map deviates by is rounding.
-    rounding = 8 * np.finfo(maps.dtype).eps * np.nanmax(np.abs(maps), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of maps that are NaN, and stay so
+        if normalize == "zscore":
+            shift, scale = np.nanmean(maps, 1), np.nanstd(maps, 1)
+        elif normalize == "minmax":
+            shift = np.nanmin(maps, 1)
+            scale = np.nanmax(maps, 1) - shift
+        else:
+            shift, scale = np.zeros(len(maps), maps.dtype), np.sqrt(np.nansum(maps**2, 1))
+        # What a constant map deviates by is rounding.
+        rounding = 8 * np.finfo(maps.dtype).eps * np.nanmax(np.abs(maps), 1)
     flat = scale <= rounding
     result: npt.NDArray[Any] = (maps - shift[:, None]) / np.where(flat, 1, scale)[:, None]
     result[flat] *= 0
@@ -339,10 +364,13 @@ def normalized(maps: npt.NDArray[Any], normalize: str) -> npt.NDArray[Any]:
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    try:
+        pair = [operator.index(n) for n in (size if isinstance(size, Sequence) else (size, size))]
+    except TypeError:
+        pair = []
     if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"size must be a positive number or two, got {size!r}")
-    return int(pair[0]), int(pair[1])
+        raise ValueError(f"size must be a positive whole number or two, got {size!r}")
+    return pair[0], pair[1]
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -106,7 +106,8 @@ def select(
     Parameters
     ----------
     representations : DataArray, dims (neuron, y, x)
-        With the coordinate ``cell_class``, and `by` for ``method="matched"``.
+        With the coordinate ``cell_class``, and `by` for ``method="matched"``. Neurons whose map
+        is NaN are not chosen.
     excitatory, inhibitory : int
         How many of each class.
     per_cluster : int
@@ -147,10 +148,18 @@ def select(
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     if per_cluster < 1:
         raise ValueError(f"per_cluster must be at least 1, got {per_cluster}")
+    dims = tuple(getattr(representations, "dims", ()))
+    if dims != ("neuron", "y", "x") or "cell_class" not in representations.coords:
+        raise ValueError(
+            "representations must be a DataArray (neuron, y, x) with the coordinate 'cell_class', "
+            f"such as neurn.mouse.representations returns, got {type(representations).__name__} "
+            f"{dims}"
+        )
     classes = representations["cell_class"].values
     n = len(classes)
     known = _reliability(reliability, n, method)
     eligible = known >= threshold if method == "reliable" else ~np.isnan(known)
+    eligible &= ~np.isnan(representations.values).all(axis=(1, 2))
     wanted = {"excitatory": excitatory, "inhibitory": inhibitory}
     members = {name: np.flatnonzero((classes == name) & eligible) for name in CLASSES}
     for name, count in wanted.items():

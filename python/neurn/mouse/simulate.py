@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from neurn._files import prepare_directory
 from neurn._optional import import_optional
 from neurn.mouse import calcium, planted
 from neurn.mouse.events import FOLDER
@@ -102,7 +103,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If an argument is not allowed.
+        If an argument is not allowed, or nothing can be written to `folder`.
     MissingExtraError
         If h5py or xarray is not installed; the extra ``mouse`` brings them.
 
@@ -115,6 +116,7 @@ def simulate(
     pictures = _images(images, seed)
     seen = shrink(pictures, (planted.FIELD, planted.FIELD))
     target = Path(folder)
+    prepare_directory(target)
     events = target / FOLDER
     for made in (target / "ophys_experiment_data", events):
         made.mkdir(parents=True, exist_ok=True)
@@ -158,8 +160,8 @@ def _check(
     if unknown:
         raise ValueError(f"areas must be of {', '.join(AREAS)}, got {unknown[0]!r}")
     for name, number, least in (("neurons", neurons, 1), ("repetitions", repetitions, 2)):
-        if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {number}")
+        if not isinstance(number, (int, np.integer)) or number < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {number!r}")
     for name, factor in factors.items():
         if not 0 <= factor < np.inf:
             raise ValueError(f"{name} must be at least 0, got {factor}")
@@ -172,6 +174,10 @@ def _images(images: npt.ArrayLike | None, seed: int) -> npt.NDArray[Any]:
     if values.ndim != 3 or min(values.shape[1:]) < planted.FIELD or len(values) < 2:
         raise ValueError(
             f"images must have shape (2 or more, 31 or more, 31 or more), got {values.shape}"
+        )
+    if not (values.min() >= 0 and values.max() <= 255):
+        raise ValueError(
+            f"images must be grey values from 0 to 255, got {values.min():g} to {values.max():g}"
         )
     return values
 

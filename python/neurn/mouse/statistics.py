@@ -88,7 +88,8 @@ def statistics(
     Returns
     -------
     Dataset of float64, dims (neuron,)
-        ``preferred`` (int64, the image with the largest mean response), ``mean_response`` to it,
+        ``preferred`` (int64, the image with the largest mean response, -1 for a neuron without
+        any), ``mean_response`` to it,
         ``peak`` and ``time_to_peak`` of its mean sweep, ``reliability``, ``ceiling`` with
         ``ceiling_low`` and ``ceiling_high`` (95 percent), ``p_value``, ``lifetime_sparseness``,
         ``image_selectivity``, ``oracle``.
@@ -102,7 +103,7 @@ def statistics(
     at_best = peaks(found)
     most = ceiling(trials)
     columns = {
-        "preferred": shown["stimulus"].values[best],
+        "preferred": np.where(np.isnan(mean).all(axis=1), -1, shown["stimulus"].values[best]),
         "mean_response": mean[each, best],
         "peak": at_best["peak"].values[each, best],
         "time_to_peak": at_best["time_to_peak"].values[each, best],
@@ -148,11 +149,11 @@ def reliability(trials: xr.DataArray, *, splits: int = 100, seed: int = 0) -> xr
     Raises
     ------
     ValueError
-        If `splits` is below 1 or there are fewer than 2 trials.
+        If `splits` is below 1, there are fewer than 2 trials, or `trials` has other dims.
     """
     if splits < 1:
         raise ValueError(f"splits must be at least 1, got {splits}")
-    data = _without_blank(trials)
+    data = _without_blank(_trials(trials))
     values, there, held = _filled(data.values)
     if values.shape[2] < 2:
         raise ValueError(f"trials must hold at least 2 repetitions, got {values.shape[2]}")
@@ -197,11 +198,11 @@ def ceiling(trials: xr.DataArray, *, confidence: float = 0.95) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If `confidence` is not between 0 and 1.
+        If `confidence` is not between 0 and 1, or `trials` has other dims.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    data = _without_blank(trials)
+    data = _without_blank(_trials(trials))
     f, between, within = _f_ratio(data)
     quantile = import_optional("scipy.stats", "mouse").f(between, within).ppf
     tail = (1 - confidence) / 2
@@ -271,13 +272,14 @@ def oracle(trials: xr.DataArray) -> xr.DataArray:
     -------
     DataArray of float64, dims (neuron,)
     """
-    data = _without_blank(trials)
+    data = _without_blank(_trials(trials))
     values, there, _ = _filled(data.values)
     count = there.sum(axis=2, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         others = (values.sum(axis=2, keepdims=True) - values) / (count - 1)
     keep = there & (count > 1)
-    one, rest = (np.where(keep, a, np.nan).reshape(len(values), -1).T for a in (values, others))
+    flat = (len(values), values.shape[1] * values.shape[2])
+    one, rest = (np.where(keep, a, np.nan).reshape(flat).T for a in (values, others))
     return _per_neuron(data, _correlate(one, rest), "oracle")
 
 
@@ -294,7 +296,7 @@ def p_value(trials: xr.DataArray) -> xr.DataArray:
     -------
     DataArray of float64, dims (neuron,)
     """
-    data = trials.transpose("neuron", "stimulus", "trial")
+    data = _trials(trials).transpose("neuron", "stimulus", "trial")
     f, between, within = _f_ratio(data)
     special = import_optional("scipy.special", "mouse")
     return _per_neuron(data, special.fdtrc(between, within, f), "p_value")
@@ -329,7 +331,7 @@ def lifetime_sparseness(trials: xr.DataArray) -> xr.DataArray:
     -------
     DataArray of float64, dims (neuron,)
     """
-    data = _without_blank(trials)
+    data = _without_blank(_trials(trials))
     mean = _nanmean(data.values)
     n = np.sum(~np.isnan(mean), axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -343,7 +345,7 @@ def image_selectivity(trials: xr.DataArray) -> xr.DataArray:
 
     With 1,000 thresholds between the smallest and the largest mean response, as allensdk's
     ``image_selectivity_ns`` (Quiroga et al. 2007, J. Neurophysiol. 98, 1997-2007). About 0 for
-    graded responses, near 1 for a response to one image only.
+    graded responses, near 1 for a response to one image only; NaN for equal responses.
 
     Parameters
     ----------
@@ -353,9 +355,9 @@ def image_selectivity(trials: xr.DataArray) -> xr.DataArray:
     -------
     DataArray of float64, dims (neuron,)
     """
-    data = _without_blank(trials)
+    data = _without_blank(_trials(trials))
     mean = _nanmean(data.values)
-    low, high = np.nanmin(mean, axis=1), np.nanmax(mean, axis=1)
+    low, high = np.fmin.reduce(mean, axis=1), np.fmax.reduce(mean, axis=1)  # NaN if all are
     steps = np.arange(_THRESHOLDS)
     thresholds = low[:, None] + steps * ((high - low)[:, None] / _THRESHOLDS)
     n = np.sum(~np.isnan(mean), axis=1)
@@ -363,7 +365,8 @@ def image_selectivity(trials: xr.DataArray) -> xr.DataArray:
     for begin in range(0, len(mean), _CELLS_PER_BLOCK):
         part = slice(begin, begin + _CELLS_PER_BLOCK)
         above = mean[part, :, None] > thresholds[part, None, :]
-        area[part] = above.mean(axis=2).sum(axis=1) / n[part]
+        area[part] = above.mean(axis=2).sum(axis=1) / np.maximum(n[part], 1)
+    area[~(high > low)] = np.nan
     return _per_neuron(data, 1 - 2 * area, "image_selectivity")
 
 
@@ -374,7 +377,23 @@ def _responses(recording: Recording | xr.Dataset, settings: dict[str, Any]) -> x
         raise ValueError(
             f"{', '.join(settings)}: only with a Recording; these responses have been computed"
         )
+    if not {"trials", "sweep"} <= set(getattr(recording, "data_vars", ())):
+        raise ValueError(
+            "recording must be a Recording or what neurn.mouse.responses returns, "
+            f"got {type(recording).__name__}"
+        )
     return recording
+
+
+def _trials(trials: xr.DataArray) -> xr.DataArray:
+    """Return trials, or say what is wrong with them."""
+    dims = getattr(trials, "dims", ())
+    if sorted(dims) != ["neuron", "stimulus", "trial"]:
+        raise ValueError(
+            "trials must be a DataArray of dims neuron, stimulus and trial, such as "
+            f"responses(recording)['trials'], got {type(trials).__name__} {tuple(dims)}"
+        )
+    return trials
 
 
 def _without_blank(data: xr.DataArray) -> xr.DataArray:

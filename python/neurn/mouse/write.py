@@ -31,6 +31,8 @@ _FILES = {
     "STIMULUS_MAPPINGS": "stimulus_mappings.json",
     "EYE_GAZE_DATA": "ophys_eye_gaze_mapping/%d_eyetracking_dlc_to_screen_mapping.h5",
 }
+# What allensdk reads to list sessions.
+LISTS = (_FILES["EXPERIMENT_CONTAINERS"], _FILES["EXPERIMENTS"])
 
 
 @dataclass(frozen=True)
