@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from neurn import compare
+from neurn.compare import moments
 from neurn.compare.rdm import COMPARISONS
 from tests.compare.cases import labelled, planted
 
@@ -50,6 +51,22 @@ def test_crossnobis_as_rsatoolbox(toolbox, random, noise):
     np.testing.assert_allclose(ours, theirs.get_matrices()[0], atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_crossed_poisson_is_the_mean_of_rsatoolbox_over_folds(toolbox, random):
+    """It returns what its last fold gives: each repetition is made the last one here."""
+    data = random.random((8, 20, 3)) + 0.1
+    folds = []
+    for last in range(3):
+        order = [k for k in range(3) if k != last] + [last]
+        dataset = toolbox.data.Dataset(
+            np.concatenate([data[..., k] for k in order]),
+            obs_descriptors={"s": np.tile(np.arange(8), 3), "t": np.repeat(np.arange(3), 8)},
+        )
+        one = toolbox.rdm.calc_rdm(dataset, "poisson_cv", descriptor="s", cv_descriptor="t")
+        folds.append(one.get_matrices()[0])
+    np.testing.assert_allclose(compare.rdm(data, "poisson_cv"), np.mean(folds, 0), atol=1e-9)
+
+
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("method", COMPARISONS)
 def test_comparisons_as_rsatoolbox(toolbox, random, method, ties):
@@ -59,6 +76,10 @@ def test_comparisons_as_rsatoolbox(toolbox, random, method, ties):
     )
     if ties:
         a, b = np.round(a, 1), np.round(b, 1)
+    if ties and method == "neg_riem_dist":  # what is rounded belongs to no patterns
+        with pytest.raises(ValueError, match="must be positive definite"):
+            compare.compare_rdms(a, b, method)
+        return
     theirs = toolbox.rdm.compare(theirs_of(toolbox, a), theirs_of(toolbox, b), method=method)
     np.testing.assert_allclose(compare.compare_rdms(a, b, method), theirs, atol=1e-6)
     one = compare.compare_rdms(a[0], b[1], method)
@@ -77,11 +98,14 @@ def test_missing_pairs_as_rsatoolbox(toolbox, random, method):
 
 
 @pytest.mark.filterwarnings("ignore:Noise ceiling for tau")
-@pytest.mark.parametrize("method", COMPARISONS)
+@pytest.mark.parametrize("method", [m for m in COMPARISONS if m not in moments.COMPARISONS])
 def test_noise_ceiling_as_rsatoolbox(toolbox, random, method):
     signal = random.random((10, 12))
     rdms = np.array(
-        [compare.rdm(signal + 0.3 * random.random((10, 12)), "euclidean") for _ in range(5)]
+        [
+            compare.rdm(scale * (signal + noise * random.random((10, 12))), "euclidean")
+            for scale, noise in ((1, 0.1), (0.2, 0.3), (2, 1), (1, 3), (5, 0.5))
+        ]
     )
     low, high = toolbox.inference.boot_noise_ceiling(theirs_of(toolbox, rdms), method=method)
     np.testing.assert_allclose(compare.noise_ceiling(rdms, method), (low, high), atol=1e-6)
@@ -113,6 +137,30 @@ def test_crossnobis_from_trials_is_about_zero_for_noise(random):
     trials[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="needs every trial"):
         compare.rsa(trials, activity, method="crossnobis")
+
+
+@pytest.mark.parametrize("comparison", moments.COMPARISONS)
+def test_second_moments_recover_a_planted_geometry(random, comparison):
+    trials, activity, _ = planted(random, neurons=60, noise=0.3, scenes=12, features=30)
+    found = compare.rsa(
+        trials, activity, method="euclidean", comparison=comparison, permutations=19, bootstrap=4
+    ).iloc[0]
+    assert found["p"] == 0.05 and found["low"] <= found["score"] <= found["high"]
+    assert np.isnan(found["ceiling_low"])
+    known = compare.rsa_of_rdms(
+        compare.rdm(trials.mean(2).T, "euclidean"),
+        compare.rdm(activity, "euclidean"),
+        comparison=comparison,
+        permutations=19,
+    )
+    assert known["score"] == pytest.approx(found["score"]) and known["p"] == 0.05
+
+
+def test_rates_of_single_trials(random):
+    rates = 5 * random.random((20, 15)) + 0.5
+    trials = random.poisson(rates.T[..., None], (15, 20, 6))
+    found = compare.rsa(trials, rates, method="poisson_cv", permutations=19, bootstrap=3)
+    assert found["score"][0] > 0.6 and found["p"][0] == 0.05
 
 
 def test_ceiling_of_one_mouse_is_that_of_its_trials(random):
@@ -157,7 +205,7 @@ def test_errors(random):
         compare.rsa(trials, activity, resample=("mouse",))
     with pytest.raises(ValueError, match="must vary over channels within each scene"):
         compare.rdm(np.ones((4, 5)))
-    with pytest.raises(ValueError, match="must be rates, not negative"):
+    with pytest.raises(ValueError, match="must be rates, not negative, and both priors above 0"):
         compare.rdm(activity, "poisson")
     with pytest.raises(ValueError, match="data must have 3 axes"):
         compare.rdm(activity, "crossnobis")
@@ -177,8 +225,15 @@ def test_errors(random):
     gap[0, 1] = np.nan
     with pytest.raises(ValueError, match="needs RDMs without NaN"):
         compare.compare_rdms(gap, gap, "corr_cov")
+    with pytest.raises(ValueError, match="needs RDMs without NaN"):
+        compare.compare_rdms(gap, gap, "bures")
+    with pytest.raises(ValueError, match="needs RDMs of more channels than scenes"):
+        narrow = compare.rdm(activity[:8, :3], "euclidean")
+        compare.compare_rdms(narrow, narrow, "neg_riem_dist")
     with pytest.raises(ValueError, match="rdms must be 2 or more"):
         compare.noise_ceiling(gap)
+    with pytest.raises(ValueError, match="method must be one of corr"):
+        compare.noise_ceiling([activity, activity], "bures")
     with pytest.raises(ValueError, match="RDMs must both be"):
         compare.rsa_of_rdms(gap, gap[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy.typing as npt
 import torch
 
 from neurn._optional import import_optional
+from neurn.compare import moments
 from neurn.compare.inputs import Floats, one_of
 
-METHODS = ("correlation", "euclidean", "mahalanobis", "crossnobis", "poisson")
+METHODS = ("correlation", "euclidean", "mahalanobis", "crossnobis", "poisson", "poisson_cv")
 COMPARISONS = (
     "corr",
     "cosine",
@@ -22,7 +24,11 @@ COMPARISONS = (
     "kendall",
     "corr_cov",
     "cosine_cov",
+    *moments.COMPARISONS,
 )
+
+CROSSED = ("crossnobis", "poisson_cv")
+"""Those that hold repetitions against each other."""
 
 _FEATURES_PER_BLOCK = 65536
 
@@ -40,16 +46,19 @@ def rdm(
 
     Parameters
     ----------
-    data : array, shape (scenes, channels), or (scenes, channels, repetitions) for "crossnobis"
-    method : {"correlation", "euclidean", "mahalanobis", "crossnobis", "poisson"}
+    data : array, shape (scenes, channels)
+        (scenes, channels, repetitions) for "crossnobis" and "poisson_cv".
+    method : {"correlation", "euclidean", "mahalanobis", "crossnobis", "poisson", "poisson_cv"}
         ``"correlation"``: 1 - Pearson's r over channels; ``"euclidean"``: squared, over the number
         of channels; ``"mahalanobis"``: with the precision `noise`; ``"crossnobis"``: each
         repetition against the mean of the others, so that noise adds nothing on average;
-        ``"poisson"``: symmetrized Kullback-Leibler divergence of rates.
+        ``"poisson"``: symmetrized Kullback-Leibler divergence of rates; ``"poisson_cv"``: the
+        same of each repetition and the mean of the others, averaged (rsatoolbox 0.3 returns the
+        last repetition's alone).
     noise : array, shape (channels, channels) or (channels,), optional
         Precision, or its diagonal; for "mahalanobis" and "crossnobis". One by default.
     prior_lambda, prior_weight : float
-        Of "poisson".
+        Of "poisson" and "poisson_cv".
     device : str or torch.device
         Of the products; channels go there in blocks.
 
@@ -65,7 +74,7 @@ def rdm(
     """
     one_of("method", method, METHODS)
     values = np.asarray(data)
-    wanted = 3 if method == "crossnobis" else 2
+    wanted = 3 if method in CROSSED else 2
     if values.ndim != wanted or values.shape[0] < 3:
         raise ValueError(
             f"data must have {wanted} axes, (scenes, channels{', repetitions' * (wanted == 3)}), "
@@ -75,15 +84,26 @@ def rdm(
         raise ValueError("data must be finite, got NaN or infinity")
     if method == "correlation":
         return _correlation(values, device)
-    if method == "poisson":
-        rates = (values.astype(np.float64) + prior_lambda * prior_weight) / (1 + prior_weight)
-        if not (rates > 0).all():
-            raise ValueError("data must be rates, not negative, with method='poisson'")
-        kernel = _product(rates, np.log(rates), device)
-        return _differences(kernel, values.shape[1])
+    if method in ("poisson", "poisson_cv"):
+
+        def rates(mean: Floats) -> Floats:
+            return np.asarray((mean + prior_lambda * prior_weight) / (1 + prior_weight))
+
+        if (values < 0).any() or not prior_lambda * prior_weight > 0:
+            raise ValueError(
+                f"data must be rates, not negative, and both priors above 0, with method={method!r}"
+            )
+        if method == "poisson":
+            one = rates(values.astype(np.float64))
+            return _differences(_product(one, np.log(one), device), values.shape[1])
+        return _crossed(
+            values, method, lambda one, rest: _product(rates(rest), np.log(rates(one)), device)
+        )
     precision = _precision(noise, values.shape[1])
     if method == "crossnobis":
-        return _crossnobis(values.astype(np.float64), precision, device)
+        return _crossed(
+            values, method, lambda one, rest: _product(_times(rest, precision), one, device)
+        )
     values = values.astype(np.float64)
     return _differences(_product(values, _times(values, precision), device), values.shape[1])
 
@@ -147,17 +167,16 @@ def _differences(kernel: Floats, channels: int) -> Floats:
     return result
 
 
-def _crossnobis(values: Floats, precision: Any, device: Any) -> Floats:
+def _crossed(values: Any, method: str, product: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Return the mean of what each repetition gives with the mean of the others."""
     n, channels, repetitions = values.shape
     if repetitions < 2:
-        raise ValueError("method='crossnobis' needs 2 repetitions or more, got 1")
+        raise ValueError(f"method={method!r} needs 2 repetitions or more, got 1")
     total = np.zeros((n, n))
-    whole = values.sum(axis=2)
+    whole = values.sum(axis=2, dtype=np.float64)
     for k in range(repetitions):
-        one = values[..., k]
-        others = (whole - one) / (repetitions - 1)
-        kernel = _product(_times(others, precision), one, device)
-        total += _differences(kernel, channels)
+        one = values[..., k].astype(np.float64)
+        total += _differences(product(one, (whole - one) / (repetitions - 1)), channels)
     return np.asarray(total / repetitions)
 
 
@@ -201,9 +220,12 @@ def compare_rdms(a: npt.ArrayLike, b: npt.ArrayLike, method: str = "corr") -> An
     a, b : array, shape (scenes, scenes) or (number, scenes, scenes)
         A pair of scenes that is NaN in one of them is left out.
     method : {"corr", "cosine", "spearman", "rho-a", "tau-a", "tau-b", "kendall", "corr_cov", \
-"cosine_cov"}
-        Of rsatoolbox; "kendall" is "tau-b". The last two take account of the covariance of
-        dissimilarities that share a scene (Diedrichsen et al. 2021, arXiv:2007.02789).
+"cosine_cov", "bures", "bures_metric", "neg_riem_dist"}
+        Of rsatoolbox; "kendall" is "tau-b". Those in "_cov" take account of the covariance of
+        dissimilarities that share a scene (Diedrichsen et al. 2021, arXiv:2007.02789). The last
+        three compare second moments, and need RDMs of squared distances: the Bures similarity;
+        its squared metric, which alone is less for what is more alike; and minus the Riemannian
+        distance (Shahbazi et al. 2021, NeuroImage 239, 118271), for more channels than scenes.
 
     Returns
     -------
@@ -228,6 +250,10 @@ def compare_vectors(x: Floats, y: Floats, method: str) -> Floats:
         if method == "corr_cov":
             x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
         return _ratio(x, y, _whitened(x), _whitened(y))
+    if method in moments.COMPARISONS:
+        if not there.all():
+            raise ValueError(f"method={method!r} needs RDMs without NaN")
+        return moments.compare_moments(x, y, method)
     x, y = x[:, there], y[:, there]
     if method in ("tau-a", "tau-b", "kendall"):
         return np.array([[_tau(u, v, method == "tau-a") for v in y] for u in x])
@@ -303,7 +329,7 @@ def noise_ceiling(rdms: npt.ArrayLike, method: str = "corr") -> tuple[float, flo
     ----------
     rdms : array, shape (2 or more, scenes, scenes)
     method : str
-        Of `compare_rdms`.
+        Of `compare_rdms`, but for the last three: no RDM is known that fares best with several.
 
     Returns
     -------
@@ -311,7 +337,7 @@ def noise_ceiling(rdms: npt.ArrayLike, method: str = "corr") -> tuple[float, flo
         Low: the mean of the others against each; high: the mean of all (rsatoolbox's
         ``boot_noise_ceiling``; Nili et al. 2014).
     """
-    one_of("method", method, COMPARISONS)
+    one_of("method", method, COMPARISONS[: -len(moments.COMPARISONS)])
     values = np.asarray(rdms)
     if values.ndim != 3 or len(values) < 2:
         raise ValueError(f"rdms must be 2 or more, (number, scenes, scenes), got {values.shape}")

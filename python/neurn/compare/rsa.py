@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 
 from neurn.align.progress import Progress
-from neurn.compare import population
+from neurn.compare import moments, population
 from neurn.compare.inputs import Floats, Responses, at_least, one_of
 from neurn.compare.rdm import (
     COMPARISONS,
+    CROSSED,
     METHODS,
     compare_vectors,
     noise_ceiling,
@@ -22,6 +23,9 @@ from neurn.compare.rdm import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Comparisons that take RDMs with all pairs: scenes cannot come twice.
+WHOLE = ("corr_cov", "cosine_cov", *moments.COMPARISONS)
 
 
 def rsa(
@@ -46,13 +50,13 @@ def rsa(
     neurons : DataArray or array, (neuron, stimulus) or (neuron, stimulus, trial)
     features : DataArray or array, (stimulus, feature, ...)
     method : str
-        Of the neurons' RDM, see `neurn.compare.rdm`; "crossnobis" takes single trials, and its
-        noise is the variance of each neuron's trials.
+        Of the neurons' RDM, see `neurn.compare.rdm`; "crossnobis" and "poisson_cv" take single
+        trials; the noise of "crossnobis" and "mahalanobis" is the variance of each neuron's.
     comparison : str
         Of both RDMs, see `neurn.compare.compare_rdms`.
     model_method : str, optional
         Of the features' RDM; as `method` by default, "euclidean" beside "crossnobis" and
-        "mahalanobis".
+        "mahalanobis", "poisson" beside "poisson_cv".
     by : str or array of labels, optional
         A line for each group of neurons, for example ``"area"``.
     permutations : int
@@ -83,10 +87,11 @@ def rsa(
     one_of("method", method, METHODS)
     one_of("comparison", comparison, COMPARISONS)
     if model_method is None:
-        model_method = "euclidean" if method in ("crossnobis", "mahalanobis") else method
-    one_of("model_method", model_method, METHODS[:2] + METHODS[4:])
+        squared = ("crossnobis", "mahalanobis")
+        model_method = "euclidean" if method in squared else method.removesuffix("_cv")
+    one_of("model_method", model_method, ("correlation", "euclidean", "poisson"))
     _check_resample(resample)
-    if "scenes" in resample and comparison.endswith("_cov"):
+    if comparison in WHOLE:
         resample = tuple(each for each in resample if each != "scenes")
     measure = _Rsa(method, model_method, comparison, device)
     return population.run(
@@ -140,11 +145,11 @@ def rsa_of_rdms(
     )
     drawn = [
         measure.score(a, b, np.sort(random.integers(n, size=n)))
-        for _ in range(0 if comparison.endswith("_cov") else bootstrap)
+        for _ in range(0 if comparison in WHOLE else bootstrap)
     ]
     low, high = np.nanquantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
     empty = {key: np.nan for key in ("null", "null_std", "z", "p")}
-    against = population.against(score, null, False)
+    against = population.against(score, null, measure.lower_is_better)
     return {"score": score, "low": float(low), "high": float(high), **empty, **against}
 
 
@@ -154,14 +159,15 @@ def _check_resample(resample: tuple[str, ...]) -> None:
 
 
 class _Rsa:
-    lower_is_better = False
     least_neurons = 2
-    limits = (-1.0, 1.0)
 
     def __init__(self, method: str, model_method: str, comparison: str, device: Any) -> None:
         self.method, self.model_method = method, model_method
         self.comparison, self.device = comparison, device
-        self.uses_trials = method in ("crossnobis", "mahalanobis")
+        self.uses_trials = method in (*CROSSED, "mahalanobis")
+        self.lower_is_better = comparison == "bures_metric"
+        unbounded = {"bures_metric": (0.0, np.inf), "neg_riem_dist": (-np.inf, 0.0)}
+        self.limits = unbounded.get(comparison, (-1.0, 1.0))
 
     def ready(self, patterns: Floats) -> Floats:
         return rdm(patterns, self.model_method, device=self.device)
@@ -171,12 +177,15 @@ class _Rsa:
             if neurons.trials is None:
                 raise ValueError(f"method={self.method!r} needs single trials")
             trials = neurons.trials
-            if self.method == "crossnobis" and np.isnan(trials).any():
-                raise ValueError("method='crossnobis' needs every trial; some are NaN")
+            crossed = trials.transpose(1, 0, 2)
+            if self.method in CROSSED and np.isnan(trials).any():
+                raise ValueError(f"method={self.method!r} needs every trial; some are NaN")
+            if self.method == "poisson_cv":
+                return rdm(crossed, self.method, device=self.device)
             variance = np.nanvar(trials, axis=2, ddof=1).mean(axis=1)
             if not (variance > 0).all():
                 raise ValueError(f"method={self.method!r} needs trials that vary")
-            data = neurons.mean.T if self.method == "mahalanobis" else trials.transpose(1, 0, 2)
+            data = neurons.mean.T if self.method == "mahalanobis" else crossed
             return rdm(data, self.method, noise=1 / variance, device=self.device)
         return self._means(neurons.mean)
 
@@ -200,6 +209,8 @@ class _Rsa:
 
     def ceiling(self, neurons: Responses) -> tuple[float, float]:
         mice = [places for places in population.mice_of(neurons).values() if len(places) > 1]
+        if self.comparison in moments.COMPARISONS:
+            return float("nan"), float("nan")
         if len(mice) > 1:
             rdms = np.array([self.ready_neurons(neurons.take(places)) for places in mice])
             return noise_ceiling(rdms, self.comparison)
