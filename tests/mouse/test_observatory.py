@@ -6,7 +6,7 @@ import xarray
 
 from neurn import mouse
 from neurn.mouse.source import SIGNALS
-from tests.mouse.files import PLANE, SCENES, changed
+from tests.mouse.files import PIPELINE, PLANE, SCENES, changed, replace
 
 needs_allensdk = pytest.mark.skipif(
     importlib.util.find_spec("allensdk") is None,
@@ -47,7 +47,12 @@ def test_an_allensdk_that_does_not_work_says_which_versions_would(simulation, mo
 
 
 @needs_allensdk
-def test_listing_works_without_network(observatory):
+def test_listing_works_without_network(observatory, monkeypatch):
+    def unreachable(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", unreachable)
+    monkeypatch.setattr("socket.getaddrinfo", unreachable)
     every = observatory.experiments()
     assert len(every) == 4 and every["on_disk"].all()
     assert set(every["cell_class"]) == {"excitatory", "inhibitory"}
@@ -105,6 +110,49 @@ def test_without_demixed_signal(path, tmp_path):
     other = mouse.open_nwb(target)
     for signal in ("demixed", "corrected"):
         xarray.testing.assert_identical(one.traces(signal), other.traces(signal))
+
+
+def _longer(file):
+    dff = file[f"{PIPELINE}/DfOverF/imaging_plane_1/data"][()]
+    replace(file, f"{PIPELINE}/DfOverF/imaging_plane_1/data", dff[:, [*range(dff.shape[1]), 0]])
+
+
+def _shorter(file):
+    dff = file[f"{PIPELINE}/DfOverF/imaging_plane_1/data"][()]
+    replace(file, f"{PIPELINE}/DfOverF/imaging_plane_1/data", dff[:, :-1])
+
+
+def _slow(file):
+    """Running speed of fewer samples than imaging."""
+    name = f"{PIPELINE}/BehavioralTimeSeries/running_speed"
+    for key in ("data", "timestamps"):
+        replace(file, f"{name}/{key}", file[f"{name}/{key}"][3:-2])
+
+
+def _less_often(file):
+    index = file[f"{SCENES}/data"][()]
+    index[np.flatnonzero(index == 4)[2:]] = -1
+    file[f"{SCENES}/data"][...] = index
+
+
+@needs_allensdk
+@pytest.mark.parametrize("trap", [_longer, _shorter, _slow, _less_often])
+def test_traps_are_read_equally_by_both(path, tmp_path, trap):
+    from allensdk.core.brain_observatory_nwb_data_set import BrainObservatoryNwbDataSet
+
+    from neurn.mouse.observatory import _AllenSource
+
+    target = changed(path, tmp_path / "a.nwb", trap)
+    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True, None))
+    other = mouse.open_nwb(target)
+    for call in (
+        lambda r: r.traces("dff"),
+        lambda r: r.traces("corrected"),
+        lambda r: r.running_speed(),
+        lambda r: r.presentations(),
+        mouse.responses,
+    ):
+        xarray.testing.assert_identical(call(one), call(other))
 
 
 @needs_allensdk

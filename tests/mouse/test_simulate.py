@@ -238,6 +238,16 @@ def test_a_failure_leaves_no_half_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
+def test_no_session_of_an_earlier_simulation_is_left_among_the_new_ones(tmp_path):
+    settings = {"cre_lines": ["Vip-IRES-Cre"], "neurons": 1, "repetitions": 2}
+    first = mouse.simulate(tmp_path, areas=["VISp", "VISl"], **settings)
+    again = mouse.simulate(tmp_path, areas=["VISp", "VISl"], **settings)
+    assert again.paths == first.paths
+    with pytest.raises(ValueError, match=r"holds another recording, 900000002.nwb, .* new folder"):
+        mouse.simulate(tmp_path, areas=["VISp"], **settings)
+    assert all(path.exists() for path in first.paths)
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(ValueError, match="a' is a file; give a directory, new or existing"):

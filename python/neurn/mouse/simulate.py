@@ -78,7 +78,7 @@ def simulate(
     Parameters
     ----------
     folder : str or path
-        Made where it is missing; files of the same name are replaced.
+        Made where it is missing; files of the same name are replaced, and no others may be there.
     areas, cre_lines : sequence of str
     neurons : int
         Of each session.
@@ -103,7 +103,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If an argument is not allowed, or nothing can be written to `folder`.
+        If an argument is not allowed, or `folder` cannot be written to or holds other recordings.
     MissingExtraError
         If h5py or xarray is not installed; the extra ``mouse`` brings them.
 
@@ -124,6 +124,7 @@ def simulate(
         Subject(_FIRST_EXPERIMENT + i, _FIRST_CONTAINER + i, area, line, _DEPTH.get(line, 175))
         for i, (area, line) in enumerate((a, c) for a in areas for c in cre_lines)
     ]
+    _check_alone(target / "ophys_experiment_data", {f"{s.experiment}.nwb" for s in subjects})
     paths, truths, cells = [], [], {}
     for i, subject in enumerate(subjects):
         random = np.random.default_rng([seed, i])
@@ -165,6 +166,16 @@ def _check(
     for name, factor in factors.items():
         if not 0 <= factor < np.inf:
             raise ValueError(f"{name} must be at least 0, got {factor}")
+
+
+def _check_alone(folder: Path, names: set[str]) -> None:
+    """Refuse to write beside sessions that the manifest would not know."""
+    others = sorted(path.name for path in folder.glob("*.nwb") if path.name not in names)
+    if others:
+        raise ValueError(
+            f"{str(folder)!r} holds another recording, {others[0]}, which would be taken for one "
+            "of these; give a new folder"
+        )
 
 
 def _images(images: npt.ArrayLike | None, seed: int) -> npt.NDArray[Any]:
