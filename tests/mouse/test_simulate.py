@@ -139,6 +139,28 @@ def test_gabors_are_recovered_as_far_as_118_images_go(tmp_path):
     assert (correlations(maps, fields @ span @ span.T) > 0.9).all()
 
 
+@pytest.mark.parametrize("scenes", ["real", "simulated"])
+def test_whitening_finds_all_that_118_images_tell_of_a_field(scenes, request):
+    if scenes == "real":
+        load = request.getfixturevalue("real")
+        images = load("allen_scenes_118x31x31.npz")["scenes"].astype(float)
+    else:
+        images = planted.natural_images(118, (31, 31), np.random.default_rng(0))
+    neurons = planted.plant(images, "VISp", "Cux2-CreERT2", 60, 50, np.random.default_rng(2))
+    gabors = neurons.kind == "gabor"
+    assert gabors.sum() > 15
+    signal = xarray.DataArray(neurons.signal[gabors], dims=("neuron", "stimulus"))
+    maps = mouse.representations(signal, images, whiten="ridge").values.reshape(gabors.sum(), -1)
+    fields = neurons.field[gabors].reshape(gabors.sum(), -1)
+    pixels = images.reshape(118, -1)
+    span = np.linalg.qr(((pixels - pixels.mean(0)) / pixels.std(0)).T)[0]
+    known = fields @ span @ span.T
+    assert (correlations(maps, known) > 0.99).all()
+    # The part within the span is much of the field, and for no estimate can there be more.
+    assert (correlations(known, fields) > 0.7).all()
+    assert np.median(correlations(maps, fields)) > 0.8
+
+
 def test_running_changes_responses_as_planted(tmp_path):
     settings = {"areas": ["VISp"], "cre_lines": ["Vip-IRES-Cre"], "neurons": 30, "seed": 3}
     made = mouse.simulate(tmp_path / "a", noise=0, **settings)
