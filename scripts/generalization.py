@@ -1,17 +1,19 @@
 """Write the figures and tables of docs/generalization.md from its runs.csv.
 
-Usage: python scripts/generalization.py [RESULTS]
+Usage: python scripts/generalization.py [RESULTS ...]
 
-RESULTS is the output directory of ``neurn generalize --config docs/generalization/study.toml``; its
-runs and summary are taken into docs/generalization first.
+RESULTS are output directories of ``neurn generalize --config docs/generalization/study.toml``, or
+of a file with some of its sweeps; their runs are taken into docs/generalization first, in place of
+runs of the same model, seed, front end and domain.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
-import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from neurn.generalize import Results
 from neurn.generalize.figures import draw_curves, draw_differences, to_png
 from neurn.generalize.report import known_info
 from neurn.generalize.summary import percent, points, summarize
-from neurn.generalize.tables import markdown
+from neurn.generalize.tables import markdown, summary_csv
 from neurn.generalize.variants import title
 
 ROOT = Path(__file__).parents[1] / "docs"
@@ -28,17 +30,45 @@ STUDY = ROOT / "generalization"
 PAGE = ROOT / "generalization.md"
 REAL = ("mnist", "mnistm", "chars74k_img", "usps", "chars74k_fnt")
 NO_DATA = ("svhn", "syn")
+RUN = ("model", "source", "seed", "front_end", "domain")
+ROW = ("model", "source", "domain", "front_end", "baseline")
+OF_IMAGES = ("p_images", "p_images_holm")
 
 
 def main(arguments: list[str]) -> int:
-    if arguments:
-        for name in ("runs.csv", "summary.csv"):
-            shutil.copy(Path(arguments[0]) / name, STUDY / name)
+    for folder in arguments:
+        take_in(Path(folder))
     results = read()
     for name, figure in figures(results).items():
         write_atomic(STUDY / name, to_png(figure, dpi=150))
     write_atomic(PAGE, filled(PAGE.read_text(), tables(results)))
     return 0
+
+
+def take_in(folder: Path) -> None:
+    """Join an output directory's runs to those of the study, and summarize anew."""
+    runs = _lines(STUDY / "runs.csv", RUN) | _lines(folder / "runs.csv", RUN)
+    write_atomic(STUDY / "runs.csv", _csv(runs.values()))
+    known = _lines(STUDY / "summary.csv", ROW) | _lines(folder / "summary.csv", ROW)
+    made = list(csv.DictReader(io.StringIO(summary_csv(summarize(read())))))
+    for line in made:  # runs.csv does not hold single images, which these are made of
+        kept = known.get(tuple(line[name] for name in ROW), {})
+        line.update({name: kept[name] for name in OF_IMAGES if name in kept})
+    write_atomic(STUDY / "summary.csv", _csv(made))
+
+
+def _lines(path: Path, key: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, str]]:
+    with path.open() as file:
+        return {tuple(line[name] for name in key): line for line in csv.DictReader(file)}
+
+
+def _csv(lines: Iterable[Mapping[str, str]]) -> str:
+    lines = list(lines)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
 
 
 def read() -> Results:

@@ -155,6 +155,8 @@ def test_options_are_read_by_name_and_by_place():
     [
         ("neurn:size=5", "unknown option 'size'; allowed: kernel_size, padding, scope, floor"),
         ("sobel:3", "unknown option '3'; allowed: none"),
+        ("neurn:9,9", "unknown option '9'; allowed: kernel_size"),
+        ("neurn:5,kernel_size=7", "option 'kernel_size' comes twice"),
         ("none:3", "allowed: none"),
         ("neurn:4", "odd"),
         ("log:0", "sigma must be a finite number above 0"),

@@ -285,13 +285,15 @@ def _options(text: str, rest: str, factory: Callable[..., nn.Module]) -> dict[st
     parameters = inspect.signature(factory).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind not in wide]
     options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
+    for place, part in enumerate(filter(None, rest.split(","))):
         name, equals, value = part.partition("=")
-        if not equals and known:
+        if not equals and known and place == 0:
             name, value = known[0], part
         if name not in known:
             allowed = ", ".join(known) or "none"
             raise ValueError(f"front end {text!r}: unknown option {name!r}; allowed: {allowed}")
+        if name in options:
+            raise ValueError(f"front end {text!r}: option {name!r} comes twice")
         options[name] = _value(value)
     return options
 

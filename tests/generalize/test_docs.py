@@ -2,12 +2,13 @@
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from neurn.front_ends import FRONT_ENDS
-from neurn.generalize import domains, sweeps
+from neurn.generalize import Results, Run, domains, sweeps
 from neurn.generalize.shifts import FAMILIES
 
 pytest.importorskip("pandas")
@@ -47,6 +48,32 @@ def test_the_configuration_is_that_of_the_results(script):
         for name in sweep.front_ends
     }
     assert ran <= planned
+
+
+def test_new_runs_are_taken_in_and_old_ones_stay(script, tmp_path, monkeypatch):
+    study, fresh = tmp_path / "study", tmp_path / "fresh"
+    for folder in (study, fresh):
+        folder.mkdir()
+    for name in ("runs.csv", "summary.csv"):
+        shutil.copy(script.STUDY / name, study / name)
+    before = {name: (study / name).read_text() for name in ("runs.csv", "summary.csv")}
+    runs = tuple(
+        Run(seed, front_end, domain, 0.5 + seed / 10, 10, "mnist", "newnet", 0.1)
+        for seed in range(2)
+        for front_end in ("none", "neurn")
+        for domain in script.REAL
+    )
+    kinds = (("none", "neurn"), script.REAL)
+    Results(runs, (), (0, 1), *kinds).save(fresh)
+    monkeypatch.setattr(script, "STUDY", study)
+    script.take_in(fresh)
+    for name, text in before.items():
+        old, new = text.splitlines(), (study / name).read_text().splitlines()
+        assert set(old) < set(new)
+    assert "newnet" in script.tables(script.read())["larger"]
+    after = (study / "runs.csv").read_text()
+    script.take_in(fresh)
+    assert (study / "runs.csv").read_text() == after
 
 
 def test_small_networks_have_five_seeds_and_the_layer_helps_where_claimed(script):

@@ -174,6 +174,9 @@ def test_missing_data_say_how_to_get_them(tmp_path):
     found = domains.load_or_no_data("svhn", tmp_path)
     assert isinstance(found, NoData)
     assert found.title == "SVHN"
+    for name, root in ((f"own={tmp_path / 'absent'}", None), ("svhn", tmp_path / "absent")):
+        with pytest.raises(NoDataError, match=r"absent'? does not exist"):
+            domains.load_or_no_data(name, root)
 
 
 @pytest.mark.parametrize(

@@ -469,6 +469,8 @@ def test_sweeps_leave_one_out(tmp_path):
         (["--limit", "0"], "limit must be at least 1, got 0"),
         (["--seeds", "-1"], "seeds must be at least 1, got -1"),
         (["--data", "/nowhere", "--targets", "usps", "--source", "mnist"], "does not exist"),
+        (["--data", "/nowhere", "--targets", "usps"], "'/nowhere' does not exist; give another"),
+        (["--targets", "own=/nowhere"], "/nowhere does not exist; give an npz file or a folder"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, message, tmp_path, capsys):

@@ -330,10 +330,15 @@ def load(
 
 
 def load_or_no_data(name: str, root: str | Path | None = None, size: int = 32) -> Domain | NoData:
-    """Load a target domain, or say that there is no data; other errors are raised."""
+    """Load a target domain, or say that there is no data; other errors are raised.
+
+    A folder or path that was given and is not there is an error: a slip, and no lack of data.
+    """
     try:
         return load(name, root, size)
     except NoDataError as error:
+        if "=" in name or (root is not None and not Path(root).is_dir()):
+            raise
         title = KNOWN[name].title if name in KNOWN else name
         return NoData(name, title, str(error))
 
