@@ -3,8 +3,8 @@
     python scripts/compare_real.py DATA OUT
 
 DATA holds allen_scenes_118x31x31.npz, allen_site_similarity_21x119x119.npz and
-antolik2016_v1_validation.npz. OUT gets sites.csv, neurons.csv and results.md; models that are there
-already are not computed again.
+antolik2016_v1_validation.npz. OUT gets comparison_sites.csv, .png, comparison_neurons.csv and
+results.md; models that are there already are not computed again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from neurn.generalize.models import lenet
 
 SIDE = 64
 LARGER = {"InceptionV3": 96, "InceptionResNetV2": 96, "Xception": 96}  # they shrink more
-FRONT_ENDS = ("none", "neurn", "sobel")
+FRONT_ENDS = ("none", "neurn")  # "sobel" is the control with the same invariance
 BOOTSTRAP = 200
 SEED = 0
 
@@ -251,10 +251,10 @@ def report(out, stored):
             line[str(site)] = score
         rows.append(line)
     table = pandas.DataFrame(rows)
-    table.round(4).to_csv(out / "sites.csv", index=False)
-    draw(out / "sites.png", table)
+    table.round(4).to_csv(out / "comparison_sites.csv", index=False)
+    draw(out / "comparison_sites.png", table)
     lines = pandas.concat([one["lines"] for one in found.values()])
-    lines.round(4).to_csv(out / "neurons.csv", index=False)
+    lines.round(4).to_csv(out / "comparison_neurons.csv", index=False)
     write_markdown(out / "results.md", rows, found)
 
 

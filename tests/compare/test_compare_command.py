@@ -39,7 +39,7 @@ def test_from_recordings_to_pictures(files, tmp_path, capsys):
     out = tmp_path / "out"
     settings = ["--recordings", *files, "--models", MODEL, "--input", 32, "--out", out]
     settings += ["--permutations", 5, "--bootstrap", 3, "--with", "neurn", "sobel"]
-    settings += ["--metrics", "rmse", "rsa", "cka", "shape", "regression"]
+    settings += ["--metrics", "rmse", "rsa", "cka", "shape", "regression", "distributions"]
     assert run(*settings) == 0
     printed = capsys.readouterr().out
     assert "rmse (simulated data)" in printed and "as the callable makes it" in printed
@@ -48,6 +48,10 @@ def test_from_recordings_to_pictures(files, tmp_path, capsys):
     expected |= {"rmse_area_neurn.png", "rmse_scatter_sobel.png", "rmse_difference_neurn.png"}
     expected |= {"rsa_heat.png", "regression_groups.csv", "about.json"}
     assert expected <= names
+    assert {"distributions.csv", "distributions.png"} <= names
+    units = pandas.read_csv(out / "distributions.csv")
+    assert len(units) == 3 * 2 * 12
+    assert set(units["features"]) == {"features", "neurn + features", "sobel + features"}
     table = pandas.read_csv(out / "rmse.csv")
     assert set(table["front_end"]) == {"none", "neurn", "sobel"} and table["simulated"].all()
     assert len(table) == 3 * 12 and table["layer"].nunique() == 1  # half of 24 neurons

@@ -23,8 +23,10 @@ from neurn.compare import plots
 from neurn.compare.inputs import RENAMED
 from neurn.mouse import tables
 
-METRICS = ("rmse", "rsa", "cka", "shape", "regression")
+METRICS = ("rmse", "rsa", "cka", "shape", "regression", "distributions")
 _PER_NEURON = ("rmse", "regression")
+_PER_GROUP = ("rsa", "cka", "shape")
+_PRINTED = ("score", "null", "floor", "constant", "ceiling", "wasserstein", "ks", "overlap")
 _VERSIONS = ("neurn", "torch", "numpy", "scipy", "torchvision", "timm")
 
 
@@ -225,6 +227,10 @@ def _score(metric: str, neurons: Any, layer: Any, images: Any, options: argparse
         )
     if metric == "regression":
         return compare.regression(neurons, layer, progress=progress, **shared)
+    if metric == "distributions":
+        front = layer.attrs["front_end"]
+        name = "features" if front == "none" else f"{front} + features"
+        return compare.distributions(neurons, {name: layer}, seed=options.seed)
     pandas = import_optional("pandas", "mouse")
     measure: Callable[..., Any] = getattr(compare, metric)
     made = []
@@ -287,7 +293,9 @@ def _write(folder: Path, parts: dict[str, list[Any]], options: argparse.Namespac
         for model, part in joined["profiles"].groupby("model", sort=False):
             stem = str(model).replace("/", "-").replace(":", "-")
             plots.save(plots.profiles(part), folder / f"layers_{stem}.png", part)
-        for metric in (name for name in joined if name in METRICS and name not in _PER_NEURON):
+        if "distributions" in joined:
+            _draw_distributions(folder, joined["distributions"])
+        for metric in (name for name in _PER_GROUP if name in joined):
             table = joined[metric]
             part = table[(table["by"] == options.by[0]) & table["score"].notna()]
             if len(part):
@@ -340,13 +348,26 @@ def _draw_neurons(
         )
 
 
+def _draw_distributions(folder: Path, table: Any) -> None:
+    """Draw how far matched and unmatched units are from neurons, of all models together."""
+    sets = {}
+    for name, part in table.groupby("features", sort=False):
+        for matched, said in ((True, "matched"), (False, "unmatched")):
+            sets[f"{name}, {said}"] = part.loc[part["matched"] == matched, "wasserstein"]
+    how = ", ".join(dict.fromkeys(table["normalize"]))
+    figure = plots.boxes(sets, f"Wasserstein distance ({how})", note=plots.notes(table))
+    plots.save(figure, folder / "distributions.png", table)
+
+
 def _print(joined: dict[str, Any], options: argparse.Namespace) -> None:
     for metric in options.metrics:
         table = joined[metric]
         if "by" in table:
             table = table[table["by"] == "all"]
         shown = table.groupby(["model", "front_end", "layer", "weights"], sort=False)
-        columns = [c for c in ("score", "null", "floor", "constant", "ceiling") if c in table]
+        if "matched" in table:
+            table = table[table["matched"]]
+        columns = [c for c in _PRINTED if c in table]
         means = shown[columns].mean()
         mark = " (simulated data)" if table["simulated"].any() else ""
         rows = json.loads(means.reset_index().to_json(orient="records"))

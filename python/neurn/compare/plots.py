@@ -29,6 +29,7 @@ __all__ = [
     "densities",
     "grids",
     "heat",
+    "notes",
     "profiles",
     "save",
     "scatter",
@@ -42,6 +43,7 @@ KIND_COLOURS = {
     "neurn + features": "#5B3A8E",
 }
 _NAME_SIZE = 6.5
+_SOBEL = "#009E73"
 _AREA, _GREY, _WARNING = "#B2182B", "0.55", "#B00020"
 _NAMES = {
     "rmse": "RMSE",
@@ -694,20 +696,22 @@ def _colour(by: str, name: str) -> str:
 def _kind_colour(name: str, place: int) -> str:
     if name.lower().startswith("neural"):
         return KIND_COLOURS["neurons"]
+    if name.lower().startswith("sobel"):
+        return _SOBEL
     for known, colour in KIND_COLOURS.items():
         if name.lower().startswith(known[:5]):
             return colour
-    return ("#E08214", "#5B3A8E", "#009E73", "#56B4E9", "0.5")[place % 5]
+    return ("#56B4E9", "#CC79A7", "#7A7A7A", "#8C6D31")[place % 4]
 
 
 def _front_colour(name: str, place: int) -> str:
-    known = {"none": "#E08214", "neurn": "#5B3A8E", "sobel": "#009E73"}
+    known = {"none": "#E08214", "neurn": "#5B3A8E", "sobel": _SOBEL}
     return known.get(name, ("#56B4E9", "#CC79A7", "#1B1B1B", "0.5")[place % 4])
 
 
 def _pretty(name: str) -> str:
-    text = {"none": "without front end", "sobel": "Sobel"}.get(name, name)
-    return text.replace("neurn", "NeuRN")
+    text = {"none": "without front end"}.get(name, name)
+    return text.replace("neurn", "NeuRN").replace("sobel", "Sobel")
 
 
 def _wrapped(name: str) -> str:
@@ -769,14 +773,18 @@ def _said(table: Any) -> dict[str, Any]:
     }
 
 
-def _mark(figure: Any, table: Any) -> None:
-    """Say on the picture that data are simulated or weights random, where they are."""
-    notes = []
+def notes(table: pd.DataFrame) -> str:
+    """Return what must be said of a table: that data are simulated or weights random."""
+    said = []
     if "simulated" in table and bool(table["simulated"].any()):
-        notes.append("simulated data")
+        said.append("simulated data")
     if "weights" in table and table["weights"].astype(str).str.contains("random").any():
-        notes.append("random weights")
-    _note(figure, ", ".join(notes))
+        said.append("random weights")
+    return ", ".join(said)
+
+
+def _mark(figure: Any, table: Any) -> None:
+    _note(figure, notes(table))
 
 
 def _note(figure: Any, text: str) -> None:
