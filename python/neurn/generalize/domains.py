@@ -353,7 +353,7 @@ def table() -> list[dict[str, str]]:
             "licence": known.licence,
             "how to get it": known.source,
             "files": " or ".join(", ".join(way) for way in known.files) or "none",
-            "sha256": "known" if known.sha256 else "",
+            "sha256": "known" if known.sha256 else "none published",
         }
         for name, known in KNOWN.items()
     ]

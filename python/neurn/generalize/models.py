@@ -142,7 +142,10 @@ MODELS: Mapping[str, Known] = MappingProxyType(
         # Not torchvision's: its running statistics take tens of thousands of batches to learn.
         "mnasnet": _timm("mnasnet_100"),
         "fbnet": _timm("fbnetc_100"),
-        # Single-Path NAS; ProxylessNAS itself is in neither package.
+        # For 224 x 224 pixels only.
+        "proxylessnas": Known(
+            "pytorchcv.model_provider:get_model", {"name": "proxylessnas_mobile"}
+        ),
         "spnasnet": _timm("spnasnet_100"),
         "vit_tiny": _timm("vit_tiny_patch16_224"),
         "vit_small": _timm("vit_small_patch16_224"),
