@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +19,7 @@ from neurn import compare, features
 _NEURONS, _FEATURES, _SIDE = 1000, 512, 14
 _SECONDS = 1.0
 _OVERHEAD = 1.10
+_HELD = 1e9
 
 
 class _Block(nn.Module):
@@ -91,14 +96,28 @@ def test_extraction(reduce, quick, stopwatch, figures):
     np.testing.assert_allclose(found["0"].values, expected.numpy(), atol=1e-4)
     times = stopwatch.race({"extract": extract, "forward": forward}, seconds=20)
     over = times.ratio("extract", "forward").median
-    goal = ("at most 1.10", over <= _OVERHEAD) if reduce == "mean" else ("", None)
     cells = {
         "what": f"`extract`, {len(found)} convolutions of ResNet18, reduce={reduce!r}, one core",
         "ms": f"{times.ms('extract'):.0f}",
         "beside": f"the model's forward alone, {times.ms('forward'):.0f} ms",
         "times": f"{over:.2f}",
     }
-    figures.add(report.COMPARE, Row(cells, *goal))
+    figures.add(report.COMPARE, Row(cells, "at most 1.10", over <= _OVERHEAD))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_memory(quick, figures):
+    n, m = (600, 1000) if quick else (63_000, 100_000)
+    command = [sys.executable, "-m", "bench.compare_memory", str(n), str(m), str(_SIDE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, held = map(float, done.stdout.split())
+    cells = {
+        "what": f"`rmse`, best, {n} neurons x {m} maps x {_SIDE**2} cells, float32",
+        "ms": f"{1e3 * seconds:.0f}",
+        "beside": f"peak beyond the maps {held / 1e6:.0f} MB, whole table {4 * n * m / 1e6:.0f} MB",
+        "times": "",
+    }
+    figures.add(report.COMPARE, Row(cells, "at most 1 GB", held <= _HELD))
 
 
 @pytest.mark.skipif(len(CPUS) < 2, reason="needs two cores")

@@ -103,7 +103,7 @@ def test_a_package_that_does_not_load(monkeypatch):
     def broken(module, extra):
         raise RuntimeError("operator torchvision::nms does not exist\nand more")
 
-    monkeypatch.setattr(models, "import_optional", broken)
+    monkeypatch.setattr("neurn._optional.import_optional", broken)
     for weights in ("cached", "random"):
         with pytest.raises(ImportError, match="torchvision does not load beside torch"):
             features.build("VGG16", weights)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurn._optional import import_optional
+from neurn._optional import import_torch_package
 
 WEIGHTS = ("cached", "random")
 
@@ -196,23 +196,13 @@ def _recipe(name: str) -> _Recipe:
     )
 
 
-def _package(module: str) -> Any:
-    try:
-        return import_optional(module, "zoo")
-    except RuntimeError as error:  # torchvision, beside a torch that it was not built for
-        raise ImportError(
-            f"{module.partition('.')[0]} does not load beside torch {torch.__version__}, install "
-            f"the one made for it: {str(error).splitlines()[0]}"
-        ) from error
-
-
 def _make(recipe: _Recipe) -> Any:
     try:
         if recipe.package == "torchvision":
-            models = _package("torchvision.models")
+            models = import_torch_package("torchvision.models")
             return models.get_model(recipe.target, weights=None, **recipe.arguments)
         if recipe.package == "timm":
-            return _package("timm").create_model(recipe.target, pretrained=False)
+            return import_torch_package("timm").create_model(recipe.target, pretrained=False)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{recipe.package} cannot make {recipe.target!r}: {str(error).splitlines()[0]}"
@@ -227,7 +217,7 @@ def _make(recipe: _Recipe) -> Any:
 def _cached(recipe: _Recipe) -> Path | None:
     """Return the file of trained weights that is on this machine already, if there is one."""
     if recipe.package == "torchvision":
-        models = _package("torchvision.models")
+        models = import_torch_package("torchvision.models")
         try:
             default = models.get_model_weights(recipe.target).DEFAULT
         except ValueError:
@@ -235,11 +225,11 @@ def _cached(recipe: _Recipe) -> Path | None:
         file = Path(torch.hub.get_dir()) / "checkpoints" / Path(default.url).name
         return file if file.is_file() else None
     if recipe.package == "timm":
-        configuration = _package("timm").models.get_pretrained_cfg(recipe.target)
+        configuration = import_torch_package("timm").models.get_pretrained_cfg(recipe.target)
         repository = getattr(configuration, "hf_hub_id", None)
         if repository is None:
             return None
-        hub = _package("huggingface_hub")
+        hub = import_torch_package("huggingface_hub")
         # timm's own names of repositories are without the architecture where that is the same.
         for name in ("model.safetensors", "pytorch_model.bin"):
             found = hub.try_to_load_from_cache(repository.rstrip("/"), name)
@@ -251,7 +241,7 @@ def _cached(recipe: _Recipe) -> Path | None:
 def _load(model: nn.Module, file: Path, name: str) -> None:
     try:
         if file.suffix == ".safetensors":
-            state = _package("safetensors.torch").load_file(file)
+            state = import_torch_package("safetensors.torch").load_file(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
