@@ -1,6 +1,7 @@
 """The report, as files and as a page in a browser."""
 
 import csv
+import math
 import re
 import shutil
 import subprocess
@@ -10,7 +11,13 @@ import pytest
 
 from neurn import study
 from neurn.study.report import make_report
+from neurn.study.report.architectures import _block
+from neurn.study.report.comparison import _in_order
+from neurn.study.report.page import _table
+from neurn.study.report.parts import Table
 from neurn.study.store import Store
+
+pandas = pytest.importorskip("pandas", reason="pandas is not installed")
 
 # One process does them all: they look at one study.
 pytestmark = pytest.mark.xdist_group("small study")
@@ -76,12 +83,12 @@ def browse(page, *options):
 def test_every_section_is_there(parsed):
     sections = [attrs["id"] for attrs in parsed.tags["section"]]
     assert sections == [
-        *("data", "selection", "representations", "features"),
+        *("steps", "data", "selection", "representations", "features"),
         *("comparison", "architectures", "provenance"),
     ]
     figures = [attrs["id"] for attrs in parsed.tags["h3"]]
     for name in (
-        *("peaks", "reliability", "chosen_per_area", "chosen_per_genotype_group"),
+        *("framework", "peaks", "reliability", "chosen_per_area", "chosen_per_genotype_group"),
         *("embedding_by_area", "embedding_by_genotype_group", "neural_representations"),
         *("features_and_representations", "rmse_per_area", "rmse_per_genotype_group"),
         *("rmse_with_and_without", "rmse_distributions", "single_units", "rsa_layers_lenet"),
@@ -94,11 +101,12 @@ def test_every_section_is_there(parsed):
 def test_captions_say_what_is_shown(page):
     text = page.read_text(encoding="utf-8")
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text, re.DOTALL)
-    assert len(captions) > 15
+    assert len(captions) > 20
     for caption in captions:
         words = re.sub("<[^>]+>|&[a-z]+;", " ", caption)
         assert "Simulated recordings: 16 neurons of 2 sessions" in words or re.search(
-            r"4\s+architectures|layers of VGG11", words
+            r"4\s+architectures|layers of VGG11|The recordings are simulated|Simulated neurons",
+            words,
         ), words
     assert text.count("random weights (seed 0)") > 5
     assert "The recordings in this report are simulated" in text
@@ -127,6 +135,39 @@ def test_pictures_and_tables_are_written(page):
         assert len(lines) > 1
         assert len({len(line) for line in lines}) == 1, path
     assert not list(page.parent.glob(".*.part"))
+
+
+def test_numbers_of_a_column_have_as_many_decimals():
+    frame = pandas.DataFrame(
+        {
+            "name": ["a", "b -1.5 [-2, -1]"],
+            "score": [0.08391, -0.00002],
+            "p": [1.0, 0.0196],
+            "n": [1200, 3],
+            "none": [math.nan, math.nan],
+        }
+    )
+    text = _table(Table("t", "T", "c", frame))
+    assert re.findall("<td>(.*?)</td>", text) == [
+        *("0.0839", "1.000", "1,200", "&ndash;"),
+        *("0.0000", "0.020", "3", "&ndash;"),
+    ]
+    assert "b &minus;1.5 [&minus;2,&nbsp;&minus;1]".replace(" [", "&nbsp;[") in text
+
+
+def test_layers_stand_as_they_follow_each_other():
+    lines = [("m", front, layer) for layer in ("l2", "l10") for front in ("none", "neurn")]
+    table = pandas.DataFrame(lines, columns=["model", "front_end", "layer"])
+    ordered = _in_order(table.sort_values(["front_end", "layer"]), table)
+    assert ordered["layer"].tolist() == ["l2", "l10", "l2", "l10"]
+    assert ordered["front_end"].tolist() == ["none", "none", "neurn", "neurn"]
+
+
+def test_a_block_is_framed_where_its_names_stand_together():
+    names = ["A", "VGG16", "VGG19", "VGG11", "B"]
+    assert _block(names, ["VGG11", "VGG16", "VGG19"]) == ["VGG16", "VGG19", "VGG11"]
+    assert _block(names, ["VGG11", "A"]) == []
+    assert _block(names, ["VGG11", "C"]) == []
 
 
 def test_a_second_report_is_the_same(page):

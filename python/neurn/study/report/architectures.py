@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,7 @@ def architectures(results: Results) -> Section | None:
             "Of the two alone: 1 means identical sequences, 0 nothing in common.",
         ),
     ):
-        ends = [settings["zoom"][0], settings["zoom"][-1]] if zoom == settings["zoom"] else []
-        frame = _neighbours(names, ends)
+        frame = _block(names, settings["zoom"])
         axes = new_figure_axes(found, dendrogram=what == "index")
         found.plot(axes, what=what, dendrogram=what == "index",
                    frame=frame if what == "correlation" else ())  # fmt: skip
@@ -100,12 +100,11 @@ def architectures(results: Results) -> Section | None:
     return Section("architectures", "Architectures", intro, parts, findings)
 
 
-def _neighbours(names: list[str], ends: list[str]) -> list[str]:
-    """Return the names between two, both included; none where one is missing or far off."""
-    if len(ends) < 2 or any(end not in names for end in ends):
-        return []
-    first, last = sorted(names.index(end) for end in ends)
-    return names[first : last + 1] if last - first < 8 else []
+def _block(names: list[str], some: Sequence[str]) -> list[str]:
+    """Return some names in their order where they stand side by side, and otherwise none."""
+    places = sorted(names.index(name) for name in some if name in names)
+    together = len(places) == len(some) > 1 and places[-1] - places[0] == len(some) - 1
+    return [names[place] for place in places] if together else []
 
 
 def _frame(names: list[str], values: Array) -> Any:

@@ -13,6 +13,7 @@ from neurn._optional import import_optional
 from neurn.study.read import StudyError
 from neurn.study.report.architectures import architectures
 from neurn.study.report.comparison import comparison, grids
+from neurn.study.report.framework import framework
 from neurn.study.report.generalization import generalization
 from neurn.study.report.page import make_page
 from neurn.study.report.parts import Figure, Section, Table
@@ -20,6 +21,7 @@ from neurn.study.report.recordings import data, representations, selection
 from neurn.study.report.results import Results
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    framework,
     data,
     selection,
     representations,
@@ -124,6 +126,9 @@ def _notes(results: Results) -> list[str]:
             "The recordings in this report are simulated: they show that the method runs and what "
             "it recovers, and say nothing about mice. Figures made of them are marked."
         )
+        others = results.settings.get("generalization") or {}
+        if others.get("source") == "digits":
+            notes[-1] += " Digits, photographs, trained networks and architectures are real."
     missing = [i for i in results.about["items"] if i["status"] not in ("done", "kept")]
     if missing:
         names = ", ".join(f"{i['stage']}/{i['name']}" for i in missing[:5])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurn import compare, features
+from neurn import compare, features, front_ends
 from neurn._optional import import_optional
 from neurn.compare import plots
 from neurn.mouse import tables
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-_LABELS = {"none": "features", "neurn": "neurn + features"}
 _TITLES = {"rsa": "RSA", "cka": "CKA", "shape": "shape distance", "regression": "held-out R2"}
 _SAMPLES = 500  # of hierarchical bootstraps: intervals of a page
 _GROUPS = (("area", "area"), ("genotype_group", "genotype group"))
@@ -36,19 +37,19 @@ def grids(results: Results) -> Section | None:
     if not folders or maps is None or not recordings:
         return None
     shown = maps.isel(neuron=np.flatnonzero(maps["cell_class"].values == "excitatory"))
+    kind = "excitatory " if shown.sizes["neuron"] else ""
     shown = shown if shown.sizes["neuron"] else maps
-    name, folder = next(iter(folders.items()))
-    layers = read_features(folder)
-    layer = max(layers.values(), key=lambda each: each.sizes["feature"])
+    layer = _widest(folders)
     images = read_images(recordings[0])
     side = (maps.sizes["y"], maps.sizes["x"])
     made = features.representations(layer, images, size=side)
     figure = Figure(
         "features_and_representations",
         "Features beside neurons",
-        f"Left: up to 100 features of {layer.attrs.get('model', name)}, layer "
-        f"{layer.attrs.get('layer', layer.name)} ({layer.attrs.get('weights', '')}), each as "
-        "N = T^T F_S of its mean activity. Right: up to 100 excitatory neurons. "
+        f"Left: {min(100, made.sizes['feature'])} features of {layer.attrs.get('model', '')}, "
+        f"layer {layer.attrs.get('layer', layer.name)} ({layer.attrs.get('weights', '')}), each as "
+        "N = T^T F_S of its mean activity. Right: "
+        f"{min(100, shown.sizes['neuron'])} {kind}neurons. "
         f"{results.describe_recordings()}. Both {side[0]} x {side[1]}, each tile from its smallest "
         "to its largest value.",
         "Two grids of small maps: features of a network on the left, neurons on the right.",
@@ -126,6 +127,7 @@ def _rmse(
     plain_mean, others_mean = _split(means)
     findings = []
     for name, part in others_mean.items():
+        title = front_ends.title(name)
         both = [
             compare.paired(part, plain_mean, by=key, samples=_SAMPLES).assign(kind=key)
             for key, _ in _GROUPS
@@ -135,7 +137,7 @@ def _rmse(
         joined["group"] = joined[keys[0]].fillna(joined[keys[1]])
         caption = (
             f"{about}. {how}; mean over models and layers. Each group without (x) and with (y) "
-            f"{name}: below the diagonal {name} is closer. Size: number of neurons."
+            f"{title}: below the diagonal {title} is closer. Size: number of neurons."
         )
         if name == "neurn":
             parts.append(
@@ -152,10 +154,11 @@ def _rmse(
         parts.append(
             Figure(
                 f"rmse_difference_{name}",
-                f"What {'NeuRN' if name == 'neurn' else name} changes",
+                f"What {title} changes",
                 f"{about}. {how}; paired difference of each neuron, mean over models and layers, "
                 f"95 % intervals by a hierarchical bootstrap over mice and neurons ({_SAMPLES} "
-                "samples); p values by Holm where groups are large enough.",
+                "samples). Grey: groups too small to be tested; p values of the others, by Holm, "
+                "are in the table.",
                 "Differences of each group with their intervals, and a line at zero.",
                 plots.deltas(joined, "group"),
                 joined,
@@ -163,12 +166,12 @@ def _rmse(
         )
         whole = compare.paired(part, plain_mean, by=None, samples=_SAMPLES).iloc[0]
         findings.append(
-            f"RMSE with {name} minus without, over {int(whole['n'])} neurons of "
+            f"RMSE with {title} minus without, over {int(whole['n'])} neurons of "
             f"{int(whole['n_mice'])} mice: {_interval(whole)} (less is closer)."
         )
     values = {"features": plain_mean["score"].to_numpy()}
     for name, part in others_mean.items():
-        values[_LABELS.get(name, f"{name} + features")] = part["score"].to_numpy()
+        values[f"{front_ends.title(name)} + features"] = part["score"].to_numpy()
     if "shuffled" in plain_mean:
         values["shuffled features"] = plain_mean["shuffled"].to_numpy()
     if "floor" in plain_mean and plain_mean["floor"].notna().any():
@@ -188,7 +191,8 @@ def _rmse(
         )
     )
     areas = compare.by_group(plain, "area", samples=_SAMPLES)
-    areas = areas.assign(model_layer=areas["model"] + ", " + areas["layer"].astype(str))
+    areas = _in_order(areas, plain)
+    areas = areas.assign(model_layer=areas["model"] + ", layer " + areas["layer"].astype(str))
     parts.append(
         Figure(
             "rmse_model_area",
@@ -204,8 +208,8 @@ def _rmse(
         Table(
             "rmse_controls",
             "RMSE with its controls",
-            f"{how}; means over neurons. null: shuffled images; constant: a map without structure; "
-            "pixels, energy, mean scene: the images themselves; floor: a perfect model.",
+            f"{about}. {how}; means over neurons. null: shuffled images; constant: a map without "
+            "structure; pixels, energy, mean scene: the images themselves; floor: a perfect model.",
             _controls(table),
         )
     )
@@ -286,20 +290,23 @@ def _populations(
             )
         best = whole.sort_values("score", ascending=metric == "shape").iloc[0]
         findings.append(
-            f"{title}, best layer ({best['model']}, {best['layer']}, front end "
-            f"{best['front_end']}): {best['score']:.3f} [{best['low']:.3f}, {best['high']:.3f}], "
-            f"chance {best['null']:.3f}, p = {best['p']:.3f}; chosen on these neurons, so it is an "
-            "upper end."
+            f"{title}, best layer ({_which(best)}): {best['score']:.3f} "
+            f"[{best['low']:.3f}, {best['high']:.3f}], chance {best['null']:.3f}, "
+            f"p = {best['p']:.3f}; chosen on these neurons, so it is an upper end."
         )
+        first = (table["model"] == best["model"]) & (table["layer"] == best["layer"])
+        ordered = table.iloc[np.argsort(~first, kind="stable")]
         parts.append(
             Table(
                 f"{metric}_groups",
                 f"{title} per group",
-                f"{about}. Every layer, front end and group with interval, null and ceiling.",
-                table,
+                f"{about}. Each group's interval, null and ceiling; here those of layer "
+                f"{best['layer']} of {best['model']}, the best on all neurons, in the file those "
+                "of every layer.",
+                ordered,
                 [c for c in ("model", "layer", "front_end", "group", "score", "low", "high", "null",
                              "p", "ceiling_low", "n", "n_mice") if c in table],
-                lines=12,
+                lines=int(first.sum()),
             )
         )  # fmt: skip
     return parts, findings
@@ -311,7 +318,7 @@ def _regression(
     if "regression" not in found:
         return [], []
     table = found["regression"]
-    groups = compare.by_group(table, None, samples=_SAMPLES)
+    groups = _in_order(compare.by_group(table, None, samples=_SAMPLES), table)
     parts: list[Figure | Table] = []
     for model in dict.fromkeys(groups["model"]):
         part = groups[groups["model"] == model]
@@ -330,10 +337,35 @@ def _regression(
         )
     best = groups.sort_values("score", ascending=False).iloc[0]
     return parts, [
-        f"Held-out R2, best layer ({best['model']}, {best['layer']}, front end "
-        f"{best['front_end']}): {best['score']:.3f} [{best['low']:.3f}, {best['high']:.3f}] of "
-        f"{float(table['ceiling'].mean()):.2f} that a perfect model would reach."
+        f"Held-out R2, best layer ({_which(best)}): {best['score']:.3f} "
+        f"[{best['low']:.3f}, {best['high']:.3f}] of {float(table['ceiling'].mean()):.2f} that a "
+        "perfect model would reach."
     ]
+
+
+def _which(line: Any) -> str:
+    """Return in words which layer a line of a table is of."""
+    front = line["front_end"]
+    behind = "no front end" if front == "none" else f"behind {front_ends.title(front)}"
+    return f"layer {line['layer']} of {line['model']}, {behind}"
+
+
+def _in_order(part: Any, table: Any) -> Any:
+    """Return lines in the order of a table: names of layers do not sort as layers follow."""
+    columns = [c for c in ("model", "front_end", "layer") if c in part]
+    places = [
+        part[c].map({value: i for i, value in enumerate(dict.fromkeys(table[c]))}) for c in columns
+    ]
+    return part.iloc[np.lexsort(places[::-1])].reset_index(drop=True)
+
+
+def _widest(folders: Mapping[str, Path]) -> xr.DataArray:
+    """Return the layer with most features, without a front end where there is one."""
+    layers = [layer for folder in folders.values() for layer in read_features(folder).values()]
+    return max(
+        layers,
+        key=lambda each: (each.attrs.get("front_end", "none") == "none", each.sizes["feature"]),
+    )
 
 
 def _split(table: Any) -> tuple[Any, dict[str, Any]]:

@@ -46,9 +46,9 @@ def generalization(results: Results) -> Section | None:
             Figure(
                 "neurn_at_work",
                 "What the layer shows",
-                f"Real images: the first {EXAMPLES} of {len(shown)} domains above their NeuRN "
-                "maps, 3 x 3, one maximum for an image. Grey images from black (0) to white (255), "
-                "maps in inferno from 0 to 1; colour images and their maps in RGB. "
+                f"Real images: the first {EXAMPLES} of each of {len(shown)} domains above their "
+                "NeuRN maps, 3 x 3, one maximum for an image. Grey images from black (0) to white "
+                "(255), maps in inferno from 0 to 1; colour images and their maps in RGB. "
                 + " ".join(f"{each.title}: {each.recipe}." for each in shown if each.recipe),
                 "Rows of digits in several domains, each above its maps of local structure.",
                 draw_maps(shown, columns=2),

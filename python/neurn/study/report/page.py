@@ -25,7 +25,7 @@ h3 { font-size: 1.05rem; margin: 1.8rem 0 .5rem; }
 a { color: #5b3a8e; }
 nav ol { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; padding: 0; margin: .8rem 0;
   list-style: none; }
-.meta, figcaption, caption, .files { color: #55555c; font-size: .88rem; }
+.meta, figcaption, .files { color: #55555c; font-size: .88rem; }
 .box { background: #f7f3f9; border-left: 4px solid #6a176e; padding: .6rem 1rem; margin: 1rem 0; }
 .box p { margin: .3rem 0; }
 .box ul { margin: .3rem 0; padding-left: 1.2rem; }
@@ -35,9 +35,8 @@ figure { margin: 0 0 1.2rem; }
 .part { flex: 1 1 100%; min-width: 0; } .part.small { flex: 1 1 20rem; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto .5rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: 0 0 .6rem; font-size: .9rem;
+table { border-collapse: collapse; margin: .5rem 0 .6rem; font-size: .88rem;
   font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .4rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem .3rem 0; text-align: right;
   vertical-align: top; white-space: nowrap; }
 th:first-child, .text { text-align: left; }
@@ -174,19 +173,28 @@ def _table(part: Table) -> str:
     frame = part.frame if part.columns is None else part.frame[list(part.columns)]
     more = len(frame) - part.lines
     note = f" The first {part.lines} of {len(frame)} lines." if more > 0 else ""
+    # As many decimals in all of a column.
+    decimals = [_decimals(frame[name]) for name in frame.columns]
     head = "".join(
-        f'<th scope="col"{_kind(frame[name])}>{escape(_words(name))}</th>' for name in frame.columns
+        f'<th scope="col"{_kind(frame[name])}>{_typeset(_words(name))}</th>'
+        for name in frame.columns
     )
     rows = "\n".join(
-        "<tr>" + "".join(_cell(value, place == 0) for place, value in enumerate(line)) + "</tr>"
+        "<tr>"
+        + "".join(
+            _cell(value, place == 0, places)
+            for place, (value, places) in enumerate(zip(line, decimals, strict=True))
+        )
+        + "</tr>"
         for line in frame.head(part.lines).itertuples(index=False)
     )
     return (
-        f'<div class="part">\n<h3 id="{part.name}">{escape(part.title)}</h3>\n'
-        f'<div class="scroll" tabindex="0" '
-        f'role="group" aria-label="{escape(part.title)}"><table><caption>{_typeset(part.caption)}'
-        f"{note} {_files([f'tables/{part.name}.csv'])}</caption>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n</div>"
+        f'<div class="part">\n<h3 id="{part.name}">{escape(part.title)}</h3>\n<figure>\n'
+        f"<figcaption>{_typeset(part.caption)}{note} {_files([f'tables/{part.name}.csv'])}"
+        f'</figcaption>\n<div class="scroll" tabindex="0" role="group" '
+        f'aria-label="{escape(part.title)}"><table aria-labelledby="{part.name}">\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n"
+        "</figure>\n</div>"
     )
 
 
@@ -204,22 +212,33 @@ def _words(name: object) -> str:
     return str(name).replace("_", " ")
 
 
-def _cell(value: Any, first: bool) -> str:
+def _decimals(column: Any) -> int:
+    """Return how many decimals show three digits of the largest number of a column."""
+    sizes = [
+        abs(float(value))
+        for value in column
+        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    ]
+    if not sizes or all(size.is_integer() for size in sizes):
+        return 0
+    # Just below: 1 is the largest of probabilities and shares, which get three decimals.
+    return min(max(2 - math.floor(math.log10(0.999 * max(sizes))), 0), 6)
+
+
+def _cell(value: Any, first: bool, decimals: int) -> str:
     if isinstance(value, Real) and not isinstance(value, bool):
-        text = _number(value)
+        text = _number(value, decimals)
         return f'<th scope="row">{text}</th>' if first else f"<td>{text}</td>"
-    text = escape(str(value))
+    text = _typeset(str(value))
     return f'<th scope="row">{text}</th>' if first else f'<td class="text">{text}</td>'
 
 
-def _number(value: Any) -> str:
-    if math.isnan(value):
+def _number(value: Any, decimals: int) -> str:
+    if not math.isfinite(value):
         return "&ndash;"
-    if abs(value) < 1e-15:
-        value = 0.0  # rounding, of which digits say nothing
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}".replace("-", "&minus;")
-    return f"{value:.3g}".replace("-", "&minus;")
+    text = f"{value:,.{decimals}f}"
+    text = text.removeprefix("-") if not float(text.replace(",", "")) else text  # no "-0.00"
+    return text.replace("-", "&minus;")
 
 
 def _items(about: Mapping[str, Any]) -> str:
@@ -237,7 +256,7 @@ def _items(about: Mapping[str, Any]) -> str:
         )
     return (
         '<table><thead><tr><th scope="col">stage</th><th scope="col">items</th>'
-        '<th scope="col">there</th><th scope="col">core time</th>'
+        '<th scope="col">there</th><th scope="col">time</th>'
         f'<th scope="col">failed</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
     )
 

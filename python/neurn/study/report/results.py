@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neurn._optional import import_optional
 from neurn.mouse import tables
 from neurn.study.stages.representations import MAPS
+from neurn.study.stages.selection import read_selection
 from neurn.study.stages.statistics import PEAKS, STATISTICS_FILE
 from neurn.study.store import Store
 
@@ -68,6 +69,12 @@ class Results:
         """Representations of all neurons, (neuron, y, x)."""
         found: xr.DataArray | None = self._joined("representations", MAPS, "load_dataarray")
         return found
+
+    @cached_property
+    def chosen(self) -> int | None:
+        """How many neurons were chosen; None where none were."""
+        folders = list(self.folders("selection").values())
+        return len(read_selection(folders[0]).index) if folders else None
 
     def _joined(self, stage: str, file: str, how: str) -> Any:
         folders = self.folders(stage)

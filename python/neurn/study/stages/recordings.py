@@ -38,7 +38,7 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
         parameters = settings.model_dump(mode="json", exclude={"source"}) | {"seed": study.seed}
         sessions = len(settings.areas) * len(settings.cre_lines)
         frames = sessions * settings.neurons * (_FRAMES * settings.repetitions + 600)
-        cost = Cost(2 + frames * 2e-6, 5e8 + 80 * frames / sessions, frames * 20 + sessions * 5e6)
+        cost = Cost(2 + frames * 4e-7, 5e8 + 80 * frames / sessions, frames * 20 + sessions * 5e6)
         return [Item("recordings", "simulated", parameters, cost=cost)]
     if isinstance(settings, Files):
         return [

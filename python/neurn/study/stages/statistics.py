@@ -31,7 +31,7 @@ def of_sessions(
         simulated = isinstance(study.recordings, Simulated)
         neurons = study.recordings.neurons if isinstance(study.recordings, Simulated) else 200
         which: dict[str, object] = {"session": place} if simulated else {}
-        cost = Cost(1 + neurons * 0.02, 6e8 + neurons * 8e6, neurons * 5e4)
+        cost = Cost(0.3 + neurons * 0.02, 6e8 + neurons * 8e6, neurons * 5e4)
         items.append(Item(stage, name, which | parameters, (item.id,), item.files, cost))
     return items
 
