@@ -14,7 +14,7 @@ def seeded(seed=0):
 def test_random_convolutions_are_convolutions_of_the_stated_variance():
     x = torch.zeros(1, 3, 15, 15)
     x[0, 1, 7, 7] = 1.0
-    augmentation = RandConv(probability=1.0, sizes=(5,), mix=False)
+    augmentation = RandConv(probability=1.0, sizes=(5,), mix=False, centre=0.0)
     draws = torch.cat([augmentation(x, seeded(s)) for s in range(400)])
     inside = draws[:, :, 5:10, 5:10]
     assert int((draws != 0).sum()) == int((inside != 0).sum())
@@ -29,8 +29,15 @@ def test_random_convolutions_mix_with_the_image():
     torch.randint(1, (), generator=again)
     weight = torch.randn(3, 3, 1, 1, generator=again) / 3**0.5
     share = torch.rand((), generator=again)
-    expected = share * x + (1 - share) * torch.einsum("oi,nihw->nohw", weight[:, :, 0, 0], x)
+    filtered = torch.einsum("oi,nihw->nohw", weight[:, :, 0, 0], 2 * x - 1)  # -1 to 1
+    expected = share * x + (1 - share) * (filtered + 1) / 2
     torch.testing.assert_close(mixed, expected)
+
+
+def test_random_convolutions_colour_a_black_ground():
+    black = torch.zeros(1, 3, 8, 8)
+    grounds = [RandConv(1.0, (3,), False)(black, seeded(s))[0, :, 4, 4] for s in range(50)]
+    assert float(torch.stack(grounds).std(dim=0).min()) > 0.2
 
 
 def test_probability_is_the_share_of_batches():
@@ -90,7 +97,8 @@ def test_settings_are_checked(make, message):
 
 
 def test_names_hold_all_settings():
-    assert repr(RandConv(0.3)) == "RandConv(mix=True, probability=0.3, sizes=(1, 3, 5, 7))"
+    expected = "RandConv(centre=0.5, mix=True, probability=0.3, sizes=(1, 3, 5, 7))"
+    assert repr(RandConv(0.3)) == expected
     assert repr(Augmentation()) == "Augmentation()"
 
 

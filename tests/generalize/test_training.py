@@ -94,5 +94,6 @@ def test_prediction_does_not_depend_on_the_batch_size(toy_data, toy_model):
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}])
 def test_settings_must_be_positive(wrong):
-    with pytest.raises(ValueError, match="positive"):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got 0"):
         TrainingConfig(**wrong)

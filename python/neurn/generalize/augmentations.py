@@ -37,7 +37,8 @@ class RandConv(Augmentation):
 
     Z. Xu et al., "Robust and generalizable visual representation learning via random
     convolutions", ICLR 2021, algorithm 1 without the consistency loss: weights from
-    N(0, 1 / (3 k^2)), three channels to three, one filter a batch.
+    N(0, 1 / (3 k^2)), three channels to three, one filter a batch. The authors filter images of
+    -1 to 1, so that a black ground gets a random colour; here, by `centre`.
 
     Parameters
     ----------
@@ -47,15 +48,22 @@ class RandConv(Augmentation):
         Kernel sizes, one drawn for each batch; odd.
     mix : bool
         Mix with the images by a share drawn from 0 to 1 (RC_mix); else filter in full.
+    centre : float
+        Subtracted from images before, and added after.
     """
 
     def __init__(
-        self, probability: float = 0.5, sizes: Sequence[int] = (1, 3, 5, 7), mix: bool = True
+        self,
+        probability: float = 0.5,
+        sizes: Sequence[int] = (1, 3, 5, 7),
+        mix: bool = True,
+        centre: float = 0.5,
     ) -> None:
         _share("probability", probability)
         if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
             raise ValueError(f"sizes must be odd and at least 1, got {tuple(sizes)}")
         self.probability, self.sizes, self.mix = probability, tuple(sizes), mix
+        self.centre = centre
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Filter a batch (N, 3, H, W), or leave it."""
@@ -63,7 +71,8 @@ class RandConv(Augmentation):
             return images
         size = self.sizes[int(torch.randint(len(self.sizes), (), generator=generator))]
         weight = torch.randn(3, 3, size, size, generator=generator) / (3 * size**2) ** 0.5
-        filtered = nn.functional.conv2d(images, weight, padding=size // 2)
+        centred = images - self.centre
+        filtered = nn.functional.conv2d(centred, weight, padding=size // 2) + self.centre
         if not self.mix:
             return filtered
         share = torch.rand((), generator=generator)
