@@ -20,6 +20,23 @@ def changed(path, target, change):
     return target
 
 
+def damaged(path, target, name):
+    """Copy an NWB file and overwrite part of one of its datasets."""
+
+    def change(file):
+        values = file[name][()]
+        del file[name]
+        file.create_dataset(name, data=values, compression="gzip", fletcher32=True)
+
+    changed(path, target, change)
+    with h5py.File(target) as file:
+        place = file[name].id.get_chunk_info(0).byte_offset
+    data = bytearray(target.read_bytes())
+    data[place : place + 100] = b"x" * 100
+    target.write_bytes(data)
+    return target
+
+
 def replace(file, name, values):
     del file[name]
     file[name] = values

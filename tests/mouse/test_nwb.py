@@ -4,7 +4,7 @@ import pytest
 import xarray
 
 from neurn import mouse
-from tests.mouse.files import PIPELINE, PLANE, SCENES, as_nwb2, changed, replace
+from tests.mouse.files import PIPELINE, PLANE, SCENES, as_nwb2, changed, damaged, replace
 
 DFF = f"{PIPELINE}/DfOverF/imaging_plane_1/data"
 RUNNING = f"{PIPELINE}/BehavioralTimeSeries/running_speed"
@@ -244,18 +244,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(path, monkeypatch):
 
 @pytest.mark.parametrize("name", [DFF, f"{PLANE}_demixed_signal/data", f"{SCENES}/data"])
 def test_a_dataset_that_is_damaged_is_named(path, tmp_path, name):
-    def change(file):
-        values = file[name][()]
-        del file[name]
-        file.create_dataset(name, data=values, compression="gzip", fletcher32=True)
-
-    target = changed(path, tmp_path / "a.nwb", change)
-    with h5py.File(target) as file:
-        place = file[name].id.get_chunk_info(0).byte_offset
-    data = bytearray(target.read_bytes())
-    data[place : place + 100] = b"x" * 100
-    target.write_bytes(data)
-    recording = mouse.open_nwb(target)
+    recording = mouse.open_nwb(damaged(path, tmp_path / "a.nwb", name))
     with pytest.raises(mouse.RecordingError, match=f"a.nwb': '{name}' cannot be read: "):
         mouse.responses(recording, signal="dff" if "DfOverF" in name else "corrected")
 

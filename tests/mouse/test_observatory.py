@@ -6,7 +6,7 @@ import xarray
 
 from neurn import mouse
 from neurn.mouse.source import SIGNALS
-from tests.mouse.files import PIPELINE, PLANE, SCENES, changed, replace
+from tests.mouse.files import PIPELINE, PLANE, SCENES, changed, damaged, replace
 
 needs_allensdk = pytest.mark.skipif(
     importlib.util.find_spec("allensdk") is None,
@@ -165,8 +165,31 @@ def test_missing_files_and_sessions(observatory, path, tmp_path):
         observatory.recording(5, download=False)
     target = changed(path, tmp_path / "a.nwb", lambda file: file.pop(SCENES))
     one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True, None))
-    with pytest.raises(mouse.RecordingError, match="shows no 'natural_scenes'"):
+    sentence = r"a.nwb' has no 'stimulus/presentation/natural_scenes': its session shows spont"
+    with pytest.raises(mouse.RecordingError, match=sentence):
         one.presentations()
+
+
+@needs_allensdk
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        (f"{PIPELINE}/DfOverF/imaging_plane_1/data", lambda r: r.traces("dff")),
+        (f"{PLANE}_demixed_signal/data", lambda r: r.traces("corrected")),
+        (f"{PIPELINE}/BehavioralTimeSeries/running_speed/data", lambda r: r.running_speed()),
+        (f"{SCENES}/data", lambda r: r.presentations()),
+        ("stimulus/templates/natural_scenes_image_stack/data", lambda r: r.images()),
+    ],
+)
+def test_what_allensdk_stumbles_over_is_named(path, tmp_path, name, call):
+    from allensdk.core.brain_observatory_nwb_data_set import BrainObservatoryNwbDataSet
+
+    from neurn.mouse.observatory import _AllenSource
+
+    target = damaged(path, tmp_path / "a.nwb", name)
+    one = mouse.Recording(_AllenSource(BrainObservatoryNwbDataSet(str(target)), True, None))
+    with pytest.raises(mouse.RecordingError, match=f"a.nwb': '{name}' cannot be read: "):
+        call(one)
 
 
 @needs_allensdk

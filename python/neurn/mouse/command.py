@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neurn import mouse
-from neurn._command import ArgumentError, tell
+from neurn._command import ArgumentError, add_actions, tell
 from neurn._files import prepare_directory
 from neurn._optional import import_optional
 from neurn.mouse import events, fetch, figures, tables
@@ -28,14 +28,14 @@ PUBLISHED_SCENES = (49, 50, 51, 52)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``neurn mouse`` and their arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_list(actions)
-    _add_fetch(actions)
-    _add_inspect(actions)
-    _add_stats(actions)
-    _add_simulate(actions)
-    _add_represent(actions)
-    _add_select(actions)
+    add = add_actions(parser)
+    _add_list(add)
+    _add_fetch(add)
+    _add_inspect(add)
+    _add_stats(add)
+    _add_simulate(add)
+    _add_represent(add)
+    _add_select(add)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,16 +53,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add(actions: Any, name: str, act: Callable[[argparse.Namespace], None], text: str) -> Any:
-    parser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(act=act)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
-    return parser
-
-
-def _add_list(actions: Any) -> None:
-    parser = _add(actions, "list", _list, "list sessions with natural scenes (needs allensdk)")
+def _add_list(add: Any) -> None:
+    parser = add("list", _list, "list sessions with natural scenes (needs allensdk)")
     parser.add_argument("--manifest", metavar="FILE", required=True, help="manifest of the cache")
     parser.add_argument("--areas", nargs="+", metavar="AREA", help=f"of {', '.join(AREAS)}")
     parser.add_argument("--cre-lines", nargs="+", metavar="LINE")
@@ -95,8 +87,8 @@ def _list(options: argparse.Namespace) -> None:
         found.to_csv(sys.stdout, index=False, lineterminator="\n")
 
 
-def _add_fetch(actions: Any) -> None:
-    parser = _add(actions, "fetch", _fetch, "fetch sessions' files from the public bucket")
+def _add_fetch(add: Any) -> None:
+    parser = add("fetch", _fetch, "fetch sessions' files from the public bucket")
     parser.add_argument("experiments", nargs="+", metavar="ID", type=int)
     parser.add_argument(
         "--out", metavar="DIR", default=".", help="the cache's directory (default: %(default)s)"
@@ -126,8 +118,8 @@ def _fetch(options: argparse.Namespace) -> None:
                 fetch_it(experiment, path, progress=progress, bucket=options.bucket)
 
 
-def _add_inspect(actions: Any) -> None:
-    parser = _add(actions, "inspect", _inspect, "say what a file holds")
+def _add_inspect(add: Any) -> None:
+    parser = add("inspect", _inspect, "say what a file holds")
     parser.add_argument("file", metavar="FILE")
     _add_groups(parser)
     parser.add_argument("--neuron", metavar="N", type=int, help="draw this neuron, with --plot")
@@ -174,8 +166,8 @@ def _inspect(options: argparse.Namespace) -> None:
         )
 
 
-def _add_stats(actions: Any) -> None:
-    parser = _add(actions, "stats", _stats, "describe every neuron of some files")
+def _add_stats(add: Any) -> None:
+    parser = add("stats", _stats, "describe every neuron of some files")
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--out", metavar="FILE", required=True, help=".csv, .parquet or .nc")
     parser.add_argument("--plots", metavar="DIR", help="draw peaks, counts and reliability there")
@@ -238,8 +230,8 @@ def _counts(options: argparse.Namespace, neurons: Any, folder: Path) -> None:
         _save(options, figure, folder / f"neurons_per_{name}.png", data)
 
 
-def _add_simulate(actions: Any) -> None:
-    parser = _add(actions, "simulate", _simulate, "write simulated sessions with known truth")
+def _add_simulate(add: Any) -> None:
+    parser = add("simulate", _simulate, "write simulated sessions with known truth")
     parser.add_argument("--out", metavar="DIR", required=True)
     parser.add_argument("--areas", nargs="+", metavar="AREA", default=["VISp", "VISl"])
     parser.add_argument(
@@ -283,8 +275,8 @@ def _simulate(options: argparse.Namespace) -> None:
     tell(options, text, **files, sessions=[str(path) for path in made.paths])
 
 
-def _add_represent(actions: Any) -> None:
-    parser = _add(actions, "represent", _represent, "make representations T^T F_S of all neurons")
+def _add_represent(add: Any) -> None:
+    parser = add("represent", _represent, "make representations T^T F_S of all neurons")
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--out", metavar="FILE", required=True, help=".nc, .csv or .parquet")
     parser.add_argument("--size", metavar="N", type=int, nargs="+", help="height and width")
@@ -331,8 +323,8 @@ def _represent(options: argparse.Namespace) -> None:
     tell(options, written=options.out, neurons=maps.sizes["neuron"])
 
 
-def _add_select(actions: Any) -> None:
-    parser = _add(actions, "select", _select, "choose neurons by their representations")
+def _add_select(add: Any) -> None:
+    parser = add("select", _select, "choose neurons by their representations")
     parser.add_argument("maps", metavar="FILE", help="what neurn mouse represent wrote, .nc")
     parser.add_argument("--out", metavar="FILE", required=True, help=".csv or .parquet")
     parser.add_argument("--excitatory", metavar="N", type=int, default=500)

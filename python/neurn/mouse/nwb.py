@@ -110,8 +110,6 @@ def _opened(path: str) -> Iterator[Any]:
 class _File:
     """What both layouts share: datasets by name, errors that name file and group."""
 
-    fluorescence: str  # the group whose timestamps are those of the imaging frames
-
     def __init__(self, path: str, events: str | None, depth: float | None) -> None:
         self.path = path
         self._events_path = events
@@ -129,6 +127,7 @@ class _File:
         self._n_cells = cells
 
     ids: str
+    speed: str  # the group of running speed
     cell_axis: int
     events = ""  # the dataset, where a layout has one
 
@@ -214,6 +213,13 @@ class _File:
         traces = found if self.cell_axis == 0 else found.T
         return np.asarray(traces[back])
 
+    def running(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        with _opened(self.path) as file:
+            speed = self._read(file, f"{self.speed}/data")
+            times = self._read(file, f"{self.speed}/timestamps")
+        flat = speed[:, 0] if speed.ndim == 2 else speed  # a column in files of version 0.9
+        return flat.astype(np.float64), times.astype(np.float64)
+
     def _check_wrong_session(self, file: Any, stimulus: str) -> None:
         shown = sorted(key.removesuffix("_stimulus") for key in file.get(self.presented, {}))
         if not any(key.removesuffix("_stimulus") == stimulus for key in shown):
@@ -234,6 +240,7 @@ class _Nwb1(_File):
     """An NWB 1.0 file, as `ophys_experiment_data` has them."""
 
     ids = _SPECIMEN_IDS
+    speed = f"{_PIPELINE}/BehavioralTimeSeries/running_speed"
     cell_axis = 0
 
     def _name(self, file: Any, signal: str) -> str:
@@ -273,13 +280,6 @@ class _Nwb1(_File):
                 simulated=bool(file.attrs.get("simulated", False)),
             )
 
-    def running(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        name = f"{_PIPELINE}/BehavioralTimeSeries/running_speed"
-        with _opened(self.path) as file:
-            return _running(
-                self._read(file, f"{name}/data"), self._read(file, f"{name}/timestamps")
-            )
-
     def presentations(self, stimulus: str) -> Presentations:
         with _opened(self.path) as file:
             name = self._presented(file, stimulus)
@@ -308,6 +308,7 @@ class _Nwb2(_File):
     """An NWB 2 file, as the conversion on DANDI writes them: time comes first."""
 
     ids = f"{_OPHYS}/ImageSegmentation/PlaneSegmentation/global_roi_id"
+    speed = "processing/behavior/BehavioralTimeSeries/running_speed"
     cell_axis = 1
     events = f"{_OPHYS}/DfOverF/DfOverFEvents/data"
 
@@ -348,13 +349,6 @@ class _Nwb2(_File):
                 sex={"M": "male", "F": "female"}.get(self._text(file, "general/subject/sex"), ""),
                 age=re.sub(r"^P(\d+)D$", r"\1 days", self._text(file, "general/subject/age")),
                 simulated=bool(file.attrs.get("simulated", False)),
-            )
-
-    def running(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        name = "processing/behavior/BehavioralTimeSeries/running_speed"
-        with _opened(self.path) as file:
-            return _running(
-                self._read(file, f"{name}/data"), self._read(file, f"{name}/timestamps")
             )
 
     def presentations(self, stimulus: str) -> Presentations:
@@ -413,13 +407,6 @@ def _without_wrapping(index: npt.NDArray[Any], n_images: int) -> npt.NDArray[np.
     """Return images' numbers with -1 for blanks, which uint32 made 4294967295."""
     numbers = index.astype(np.int64)
     return np.where((numbers < 0) | (numbers >= n_images), -1, numbers)
-
-
-def _running(
-    speed: npt.NDArray[Any], times: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    flat = speed[:, 0] if speed.ndim == 2 else speed  # a column in files of version 0.9
-    return flat.astype(np.float64), times.astype(np.float64)
 
 
 def _integer(text: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from neurn.mouse.events import no_events
 from neurn.mouse.fetch import fetch_events, fetch_session
 from neurn.mouse.nwb import open_nwb
 from neurn.mouse.recording import Recording
-from neurn.mouse.source import Metadata, Presentations
+from neurn.mouse.source import Metadata, Presentations, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -265,26 +266,37 @@ class _AllenSource:
             "raw": self.data.get_fluorescence_traces,
             "corrected": self.data.get_corrected_fluorescence_traces,
         }[signal]
-        try:
-            values = read(cells)[1]
-        except KeyError:  # no demixed signal
-            values = self.data.get_fluorescence_traces(cells)[1]
-            if signal == "corrected":
-                ratio = self.data.get_neuropil_r(cells)
-                values = values - self.data.get_neuropil_traces(cells)[1] * ratio[:, None]
+        with self._named(lambda ours: ours.traces(signal, rows)):
+            try:
+                values = read(cells)[1]
+            except KeyError:  # no demixed signal
+                values = self.data.get_fluorescence_traces(cells)[1]
+                if signal == "corrected":
+                    ratio = self.data.get_neuropil_r(cells)
+                    values = values - self.data.get_neuropil_traces(cells)[1] * ratio[:, None]
         return np.asarray(values[back])
 
     def running(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        speed, times = self.data.get_running_speed()
+        with self._named(lambda ours: ours.running()):
+            speed, times = self.data.get_running_speed()
         return np.asarray(speed, dtype=np.float64), np.asarray(times, dtype=np.float64)
 
     def presentations(self, stimulus: str) -> Presentations:
-        try:
+        with self._named(lambda ours: ours.presentations(stimulus)):
             table = self.data.get_stimulus_table(stimulus)
-        except Exception as error:
-            raise RecordingError(f"{self.path!r} shows no {stimulus!r}") from error
         columns = (table[name].to_numpy(dtype=np.int64) for name in ("frame", "start", "end"))
         return Presentations(*columns)
 
     def images(self, stimulus: str) -> npt.NDArray[np.float32]:
-        return np.asarray(self.data.get_stimulus_template(stimulus), dtype=np.float32)
+        with self._named(lambda ours: ours.images(stimulus)):
+            images = self.data.get_stimulus_template(stimulus)
+        return np.asarray(images, dtype=np.float32)
+
+    @contextmanager
+    def _named(self, read: Callable[[Source], object]) -> Iterator[None]:
+        """Let our own reader say which file and group it is that allensdk stumbles over."""
+        try:
+            yield
+        except Exception as error:
+            read(open_nwb(self.path).source)
+            raise RecordingError(f"allensdk cannot read {self.path!r}: {error}") from error
