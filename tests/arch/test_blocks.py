@@ -34,10 +34,22 @@ class TestStages:
             ("torchvision/regnet_x_400mf", [1, 2, 7, 12]),
             ("torchvision/maxvit_t", [2, 2, 5, 2]),
             ("GoogLeNet", [2, 2, 5, 2]),
+            ("MobileNet", [1, 2, 2, 6, 2]),
+            # Behind a stem with two convolutions: cells, which Keras only shows by their joins.
+            ("InceptionV3", [2, 3, 5, 3]),
+            ("InceptionResNetV2", [2, 1, 10, 1, 20, 1, 10]),
         ],
     )
     def test_depths_are_the_papers(self, name, counts):
         assert counted(name) == counts
+
+    @pytest.mark.parametrize(("name", "cells"), [("NASNetMobile", 4), ("NASNetLarge", 6)])
+    def test_cells_of_nasnet(self, name, cells):
+        assert counted(name)[-5:] == [cells, 1, cells, 1, cells]
+
+    def test_norms_in_a_row_are_no_blocks(self):
+        found = arch.stages(arch.sequence(["Conv2d", "Conv2d", *["BatchNorm2d", "ReLU"] * 2]))
+        assert [(stage.count, stage.blocks) for stage in found] == [(2, ((0, 1), (1, 2), (2, 6)))]
 
     def test_vgg_without_modules(self):
         # Convolutions of each resolution, and the three linear layers.

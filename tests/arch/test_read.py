@@ -1,4 +1,7 @@
+import math
+from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -91,6 +94,74 @@ class TestTrace:
         with pytest.warns(UserWarning, match="modules are read instead"):
             assert arch.sequence(Broken()).tokens == ("conv",)
 
+    @pytest.mark.parametrize(
+        ("model", "shape"),
+        [
+            (nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), (1, 4, 222, 222)),
+            (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26**2, 5)), (1, 5)),
+            (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30**2, 5)), (1, 5)),
+            (nn.Sequential(nn.Conv1d(2, 4, 3)), (1, 4, 1022)),
+            (nn.Sequential(nn.Conv3d(1, 2, 3)), (1, 2, 14, 110, 110)),
+            (nn.Sequential(nn.Flatten(), nn.Linear(784, 5)), (1, 5)),
+            (nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2)), (1, 16, 2)),
+            (nn.TransformerEncoderLayer(8, 2), (1, 16, 8)),
+            (nn.Sequential(nn.Conv2d(3, 4, 3)).half(), (1, 4, 222, 222)),
+        ],
+    )
+    def test_the_input_is_what_the_first_layer_takes(self, model, shape):
+        found = arch.sequence(model, method="trace")
+        assert found.source == "trace on meta" and found.layers[-1].shape == shape
+
+    def test_input_by_name(self):
+        class Two(nn.Module):
+            def forward(self, x, *, y):
+                return x + y
+
+        names = {"x": torch.ones(2, 3), "y": torch.ones(2, 3)}
+        for method in ("trace", "graph"):
+            assert arch.sequence(Two(), method=method, input=names).tokens == ("add",)
+
+    def test_inputs_that_a_model_suggests(self):
+        class Two(nn.Module):
+            dummy_inputs: ClassVar = {"x": torch.ones(2, 3), "y": torch.ones(2, 3)}
+
+            def forward(self, x, y):
+                return x + y
+
+        assert arch.sequence(Two()).layers[0].shape == (2, 3)
+
+    def test_the_failure_names_the_input(self):
+        with pytest.raises(arch.TraceError, match="with an input of 1 x 7 "):
+            arch.sequence(nn.Linear(5, 2), method="trace", input=(1, 7))
+
+    def test_norms_and_activations_that_are_written_out(self):
+        class TinyRMSNorm(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = nn.Parameter(torch.ones(4))
+
+            def forward(self, x):
+                return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+
+        class QuickGELUActivation(nn.Module):
+            def forward(self, x):
+                return x * torch.sigmoid(1.702 * x)
+
+        class NormFree(nn.Module):
+            def forward(self, x):
+                return x + x.mean(-1, keepdim=True)
+
+        model = nn.Sequential(TinyRMSNorm(), QuickGELUActivation(), NormFree(), nn.LayerNorm(4))
+        found = arch.sequence(model, input=(1, 5, 4))
+        assert found.tokens == ("norm", "activation", "pool", "add", "norm")
+        assert arch.sequence(found, "fine").tokens[:2] == ("rms norm", "gelu")
+        assert found.layers[0].module == "TinyRMSNorm" and found.layers[0].shape == (1, 5, 4)
+
+    def test_a_lazy_model_stays_lazy(self):
+        model = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU())
+        assert arch.sequence(model).tokens == ("conv", "activation")
+        assert model[0].has_uninitialized_params()
+
     def test_torchvision_and_timm_agree(self, torchvision, timm):
         with torch.device("meta"):
             a, b = torchvision.models.resnet50(), timm.create_model("resnet50")
@@ -110,6 +181,13 @@ class TestGraph:
     def test_a_failure_is_one_sentence(self):
         with pytest.raises(arch.TraceError, match="cannot be exported"):
             arch.sequence(Stubborn(), method="graph")
+
+    def test_exported_programs_and_their_files(self, tmp_path):
+        program = torch.export.export(Small().eval(), (torch.zeros(1, 3, 9, 9),))
+        expected = arch.sequence(Small(), method="graph", input=(1, 3, 9, 9))
+        assert arch.sequence(program).tokens == expected.tokens
+        torch.export.save(program, tmp_path / "m.pt2")
+        assert arch.sequence(tmp_path / "m.pt2").tokens == expected.tokens
 
     def test_canonical_order_is_topological(self):
         before = [[], [0], [0], [1], [2, 3]]
@@ -146,31 +224,83 @@ class TestOthers:
             ({"model": [], "vocabulary": "x"}, "vocabulary must be one of"),
             ({"model": [], "unknown": "x"}, "unknown must be one of"),
             ({"model": "VGG17"}, "close to it: VGG1"),
-            ({"model": Small(), "input": {"x": 1}, "method": "trace"}, "got a mapping"),
+            ({"model": [nn.ReLU()]}, "at 0: put modules in a torch.nn.Sequential"),
+            ({"model": Small(), "input": "1,3"}, "input must be a shape.*got str"),
+            ({"model": Small(), "input": 3}, "input must be a shape.*got int"),
+            ({"model": Small(), "input": (1, 0)}, "sizes from 1 on"),
+            ({"model": torch.jit.ScriptModule()}, "a ScriptModule does not"),
+            ({"model": Path("weights.pth")}, "weights do not tell layers"),
         ],
     )
     def test_errors(self, arguments, words):
         with pytest.raises((TypeError, ValueError), match=words):
             arch.sequence(**arguments)
 
+    def test_tokens_stay_themselves_and_nothing_known_is_a_warning(self):
+        assert str(arch.sequence(list("CCM"), "published")) == "CCM"
+        assert arch.sequence(["conv", "Conv2d"]).tokens == ("conv", "conv")
+        with pytest.warns(UserWarning, match="knows no layer of this model.*'Wonder'"):
+            assert arch.sequence(["Wonder"]).tokens == ()
+
     def test_onnx(self, tmp_path):
         onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-        make = onnx.helper
-        shape = make.make_tensor_value_info
         nodes = [
-            make.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
-            make.make_node("Relu", ["y"], ["z"]),
+            ("Conv", ["x", "w"], "y", {"kernel_shape": [3, 3], "strides": [2, 2]}),
+            ("Relu", ["y"], "z", {}),
         ]
-        weight = make.make_tensor("w", 1, [4, 3, 3, 3], [0.0] * 108)
-        ends = [shape("x", 1, [1, 3, 9, 9])], [shape("z", 1, [1, 4, 4, 4])]
-        onnx.save(
-            make.make_model(make.make_graph(nodes, "g", *ends, [weight])), tmp_path / "m.onnx"
-        )
+        write_onnx(onnx, tmp_path / "m.onnx", nodes, {"w": [4, 3, 3, 3]})
         found = arch.sequence(str(tmp_path / "m.onnx"), "fine")
         assert found.tokens == ("conv3x3/2", "relu")
         assert found.layers[1].shape == (1, 4, 4, 4)
+        assert arch.sequence(onnx.load(tmp_path / "m.onnx"), "fine") == found
         with pytest.raises(FileNotFoundError, match="no file"):
             arch.sequence("lost.onnx")
+        (tmp_path / "m.onnx").write_bytes(b"x")
+        with pytest.raises(ValueError, match=r"whole \.onnx file"):
+            arch.sequence(tmp_path / "m.onnx")
+
+    def test_onnx_products(self, tmp_path):
+        onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+        nodes = [
+            ("MatMul", ["x", "w"], "q", {}),
+            ("Add", ["b", "q"], "p", {}),  # its bias
+            ("Mul", ["p", "one"], "s", {}),  # a scale
+            ("MatMul", ["s", "p"], "m", {}),
+            ("Softmax", ["m"], "t", {}),
+            ("MatMul", ["t", "p"], "a", {}),
+            ("Add", ["a", "x"], "r", {}),
+            ("Identity", ["w"], "v", {}),
+            ("MatMul", ["r", "v"], "o", {}),
+            ("Gemm", ["o", "g"], "z", {"transB": 1}),
+        ]
+        weights = {"w": [8, 8], "b": [8], "one": [], "g": [3, 8]}
+        write_onnx(onnx, tmp_path / "m.onnx", nodes, weights)
+        found = arch.sequence(tmp_path / "m.onnx")
+        assert found.tokens == ("linear", "attention", "add", "linear", "linear")
+        assert found.layers[0].module == "MatMul"
+        assert [found.layers[i].parameters["channels"] for i in (0, 4)] == [(8, 8), (8, 3)]
+        assert not found.dropped
+
+    def test_lists_in_files(self, tmp_path):
+        path = tmp_path / "m.json"
+        path.write_text('["Conv2d", "ReLU"]')
+        assert str(arch.sequence(path, "published")) == "CR"
+        path.write_text("{}")
+        with pytest.raises(ValueError, match="neither a list of kinds nor"):
+            arch.sequence(path)
+
+
+def write_onnx(onnx, path, nodes, weights):
+    """A file of nodes: operator, inputs, output, attributes; the last one's output is z."""
+    make = onnx.helper
+    shape = make.make_tensor_value_info
+    ends = [shape("x", 1, [1, 3, 9, 9])], [shape("z", 1, [1, 4, 4, 4])]
+    made = [make.make_node(kind, given, [out], **told) for kind, given, out, told in nodes]
+    held = [
+        make.make_tensor(name, 1, sides, [0.0] * math.prod(sides))
+        for name, sides in weights.items()
+    ]
+    onnx.save(make.make_model(make.make_graph(made, "g", *ends, held)), path)
 
 
 OWN = [definitions.UNet, definitions.CORnetS, definitions.GhostNet, definitions.ResNeSt50]
@@ -213,8 +343,8 @@ def test_layers_of_keras_without_keras():
     model = SimpleNamespace(layers=layers, get_config=dict)
     found = arch.sequence(model, "fine")
     assert found.tokens == (
-        *("conv3x3/2", "activation", "depthwise conv3x3"),
-        *("activation", "linear"),
+        *("conv3x3/2", "relu", "depthwise conv3x3"),
+        *("relu", "linear"),
     )
     assert found.layers[-1].parameters["channels"] == (4, 10)
     assert found.layers[0].shape == (1, 8, 8, 4)
@@ -235,7 +365,7 @@ def test_keras(keras):
     found = arch.sequence(model, "fine")
     assert found.source == "layers of Keras"
     assert found.tokens == (
-        *("conv3x3/2", "activation", "batch norm", "depthwise conv3x3"),
+        *("conv3x3/2", "relu", "batch norm", "depthwise conv3x3"),
         *("add", "global pool", "linear"),
     )
     first = found.layers[0]
@@ -249,7 +379,20 @@ def test_keras(keras):
         keras.layers.MaxPooling2D(),
         keras.layers.Dropout(0.5),
     ]
-    assert str(arch.sequence(keras.Sequential(layers), "published")) == "CRMD"
+    part = keras.Sequential(layers, name="part")
+    assert str(arch.sequence(part, "published")) == "CRMD"
+
+
+def test_keras_models_in_models_and_files(keras, tmp_path):
+    part = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="part")
+    each = keras.layers.TimeDistributed(keras.layers.Dense(2), name="each")
+    model = keras.Sequential([part, keras.layers.Flatten(), keras.layers.Reshape((9, 16)), each])
+    found = arch.sequence(model)
+    assert found.tokens == ("conv", "linear")
+    assert [layer.name for layer in found.layers][1] == "each"
+    assert found.layers[0].name.startswith("part.") and found.layers[1].shape == (1, 9, 2)
+    model.save(tmp_path / "m.keras")
+    assert arch.sequence(str(tmp_path / "m.keras")).tokens == found.tokens
 
 
 def test_a_torch_model_with_a_keras_like_face_is_read_as_torch():

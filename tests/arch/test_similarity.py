@@ -1,4 +1,6 @@
+import importlib.abc
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -124,12 +126,26 @@ class TestZoo:
             expected = arch.zoo.sequence(name, vocabulary).tokens
             assert arch.sequence(model, vocabulary).tokens == expected
 
-    def test_a_missing_package_is_one_sentence(self, monkeypatch):
-        for name in [name for name in sys.modules if name.startswith("pytorchcv")]:
-            monkeypatch.delitem(sys.modules, name)
-        if importlib.util.find_spec("pytorchcv") is None:
-            with pytest.raises(ImportError, match=r"pip install 'neurn\[zoo\]'"):
-                arch.zoo.build("ProxylessNAS")
+    @pytest.mark.parametrize("name", ["ProxylessNAS", "VGG16", "ViT-B", "torchvision/vgg13"])
+    def test_a_missing_package_is_one_sentence(self, name, monkeypatch):
+        package = arch.zoo.recipe(name).package
+        for module in [*sys.modules]:
+            if module.partition(".")[0] == package:
+                monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
+        with pytest.raises(ImportError, match=rf"^{package} is needed.*'neurn\[zoo\]'$"):
+            arch.zoo.build(name)
+
+
+class Without(importlib.abc.MetaPathFinder):
+    """As if a package were not installed."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 class TestSimilarity:
@@ -179,15 +195,34 @@ class TestSimilarity:
         assert small.to_frame("scores").loc["VGG16", "VGG16"] == small.scores[0, 0]
 
     def test_errors_and_diversity(self):
-        for arguments in ({"models": []}, {"models": ["VGG16"] * 2}):
+        for arguments in ({"models": []}, {"models": ["VGG16"] * 2}, {"models": "VGG16"}):
             with pytest.raises(ValueError, match="models must"):
                 arch.similarity(**arguments)
         with pytest.raises(ValueError, match="oddities belong"):
             arch.similarity(["VGG16"], oddities=True)
         assert arch.diversity([["Conv2d"], ["Conv2d"]]) == 0
         assert arch.diversity([["Conv2d"], ["Linear"]]) == 1
+        three = [["Conv2d", "ReLU"], ["Conv2d"], ["Linear"]]
+        pairs = 1 - arch.similarity(three).index[np.triu_indices(3, 1)]
+        assert arch.diversity(three) == pytest.approx(pairs.mean(), abs=1e-12)
         with pytest.raises(ValueError, match="two models"):
             arch.diversity([["Conv2d"]])
+
+    def test_linkage_is_scipy_s(self, small):
+        hierarchy = pytest.importorskip("scipy.cluster.hierarchy", reason="scipy is not installed")
+        distances = 1 - small.index[np.triu_indices(6, 1)]
+        expected = hierarchy.linkage(distances, "complete", optimal_ordering=True)
+        np.testing.assert_allclose(small.cluster(method="complete").linkage, expected)
+
+    @needs_matplotlib
+    def test_many_are_one_picture(self):
+        from neurn.arch.plot import new_figure_axes
+
+        found = arch.similarity({str(i): ["Conv2d"] * (i % 7 + 1) for i in range(150)})
+        axes = found.plot(new_figure_axes(found, False), order="given")
+        assert len(axes.images) == 1 and not axes.collections
+        assert axes.get_ylim() == (150, 0) and axes.get_xlim() == (0, 150)
+        np.testing.assert_array_equal(axes.images[0].get_array(), found.index)
 
     @needs_matplotlib
     def test_plot(self, small):
@@ -212,6 +247,18 @@ class TestCommand:
         assert "13 conv" in capsys.readouterr().out
         self.run("show", "torch.nn:ReLU", "--json")
         assert '"token": "activation"' in capsys.readouterr().out
+        self.run("show", "VGG11")
+        assert re.search(
+            r"^pool 2x2 /2 +MaxPool2d +1x64x112x112 +features.2$", capsys.readouterr().out, re.M
+        )
+        self.run("show", "VGG11", "--vocabulary", "fine")
+        assert "\nmax pool2x2/2 " in capsys.readouterr().out
+        self.run("show", "ResNet50", "--json")
+        (tmp_path / "m.json").write_text(capsys.readouterr().out)
+        self.run("compare", tmp_path / "m.json", "ResNet50", "--scoring", "graded")
+        assert "similarity 1.00, 174 of 174" in capsys.readouterr().out
+        self.run("matrix", "--models", "published", "--json")
+        assert len(json.loads(capsys.readouterr().out)["names"]) == 44
         page = tmp_path / "a.html"
         self.run("compare", "VGG16", "VGG19", "--vocabulary", "published", "--html", page)
         assert "similarity 0.93" in capsys.readouterr().out and page.stat().st_size > 1000
@@ -232,8 +279,10 @@ class TestCommand:
         assert "<svg" in page.read_text() and len(list(tmp_path.iterdir())) == 4
 
     @needs_matplotlib
-    @pytest.mark.parametrize("suffix", ["csv", "npz", "png", "html"])
+    @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz", "png", "html"])
     def test_matrix(self, suffix, tmp_path):
+        if suffix == "parquet":
+            pytest.importorskip("pyarrow", reason="pyarrow is not installed")
         out = tmp_path / f"m.{suffix}"
         self.run("matrix", "--models", "VGG16", "VGG19", "--quiet", "--out", out)
         assert out.stat().st_size > 50
@@ -244,6 +293,8 @@ class TestCommand:
             (["show", "VGG17"], "close to it"),
             (["show", "nowhere:x"], "cannot be imported"),
             (["show", "torch.nn:Linear"], "without arguments"),
+            (["show", "m.pth"], "weights do not tell layers"),
+            (["show", "lost.onnx"], "there is no file 'lost.onnx'"),
             (["compare", "VGG16"], "two models or more"),
             (["compare", "VGG16", "VGG16"], "twice"),
             (["matrix", "--out", "m.xyz"], "must end in"),

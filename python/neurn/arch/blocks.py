@@ -31,6 +31,13 @@ _KERAS = (
     (re.compile(r"^(conv\d+)_(block\d+)_(.+)$"), r"\1.\2.\3"),
     (re.compile(r"^block(\d+)([a-z])_(.+)$"), r"block\1.\2.\3"),
     (re.compile(r"^(block_\d+)_(.+)$"), r"\1.\2"),
+    (re.compile(r"^conv_([dp]w)_(\d+)(.*)$"), r"conv.\2.\1\3"),
+)
+# The last layer of a cell of Inception, Inception-ResNet and NASNet, whose other layers are
+# numbered in one row: the name of the cell, and its number.
+_CELL_END = re.compile(
+    r"^(mixed)_?(\d+[ab]?)$|^(block\d+)_(\d+)_ac$|^(block8)_(10)_conv$"
+    r"|^(?:normal|reduction)_(concat)_((?:stem_|reduce_)?\d+)$"
 )
 
 Moves: TypeAlias = npt.NDArray[np.uint8]
@@ -73,7 +80,8 @@ def stages(sequence: LayerSequence) -> tuple[Stage, ...]:
     """Split a sequence into stages of blocks.
 
     A block is a module with a number in its name that holds two layers with weights or more
-    (``layer3.5``, ``features.4.1``, ``encoder.layers.7``, Keras' ``conv4_block6``); modules that
+    (``layer3.5``, ``features.4.1``, ``encoder.layers.7``, Keras' ``conv4_block6``; of Keras'
+    Inception and NASNet the cells, which end where their branches are joined); modules that
     only hold such modules are stages, and blocks side by side without one are cut where the
     resolution changes. What no such module holds is cut where the resolution changes, and its
     blocks are units of up to 16 layers that follow each other (conv, activation, three times).
@@ -94,7 +102,7 @@ def stages(sequence: LayerSequence) -> tuple[Stage, ...]:
     >>> [(stage.name, stage.count) for stage in found if stage.count > 1]
     [('layer1', 3), ('layer2', 4), ('layer3', 23), ('layer4', 3)]
     """
-    paths = [_path(layer.name) for layer in sequence.layers]
+    paths = _paths(sequence.layers)
     tree = _Node()
     for path, token in zip(paths, sequence.tokens, strict=True):
         tree.add(path, _weighted(token))
@@ -125,6 +133,26 @@ def stages(sequence: LayerSequence) -> tuple[Stage, ...]:
 def _weighted(token: str) -> bool:
     # The vocabulary "fine" writes a kernel behind.
     return token in _WITH_WEIGHTS or token.rpartition(" ")[2].startswith("conv")
+
+
+def _paths(layers: Sequence[Layer]) -> list[tuple[str, ...]]:
+    """Return modules from the outermost on, and the layer: names cut at dots."""
+    paths = [_path(layer.name) for layer in layers]
+    start = 0
+    for place, layer in enumerate(layers):
+        end = _CELL_END.search(layer.name)
+        if end is None:
+            continue
+        if not start:  # the stem goes to where the resolution of the first cell begins
+            here = _resolution(layers[place : place + 1])
+            start = place
+            while start and _resolution(layers[start - 1 : start]) in (here, None):
+                start -= 1
+        cell = [part for part in end.groups() if part is not None]
+        for i in range(start, place + 1):
+            paths[i] = (*cell, layers[i].name)
+        start = place + 1
+    return paths
 
 
 def _path(name: str) -> tuple[str, ...]:
@@ -223,9 +251,9 @@ def _loose(sequence: LayerSequence, start: int, stop: int) -> Iterator[Stage]:
         blocks: list[Span] = []
         unit, count = sequence.tokens[first:place], 0
         at = first
-        for length, times in _repeats(sequence.tokens[first:place]):
+        for length, times in _weighted_repeats(sequence.tokens[first:place]):
             each = sequence.tokens[at : at + length]
-            if times > max(count, 1) and any(map(_weighted, each)):
+            if times > max(count, 1):
                 unit, count = each, times
             if times == 1:  # cut before each layer with weights
                 cuts = [i for i in range(1, length) if _weighted(each[i])]
@@ -236,6 +264,23 @@ def _loose(sequence: LayerSequence, start: int, stop: int) -> Iterator[Stage]:
             at += length * times
         yield Stage(sequence.layers[first].name, tuple(blocks), unit, count)
         first = place
+
+
+def _weighted_repeats(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield what `_repeats` does; what has no weights does not repeat, as norms in a row."""
+    at = pending = 0
+    for length, times in _repeats(tokens):
+        whole = times > 1 and any(map(_weighted, tokens[at : at + length]))
+        at += length * times
+        if not whole:
+            pending += length * times
+            continue
+        if pending:
+            yield pending, 1
+            pending = 0
+        yield length, times
+    if pending:
+        yield pending, 1
 
 
 def _repeats(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:

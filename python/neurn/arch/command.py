@@ -16,6 +16,7 @@ from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align import html
 from neurn.align.command import Table, lines
+from neurn.arch.files import SUFFIXES
 from neurn.arch.plot import new_figure_axes
 from neurn.arch.read import METHODS
 from neurn.arch.similarity import SCORING, VALUES
@@ -30,7 +31,7 @@ SCORINGS: dict[str, align.Scoring | arch.Graded] = {
     "graded": arch.Graded(),
 }
 
-_MODEL = "a name of the zoo, module:callable, or an ONNX file"
+_MODEL = f"a name of the zoo, module:callable, or a file ({', '.join(SUFFIXES)})"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     matrix = parts.add_parser("matrix", help="how alike all models of a set are")
     matrix.add_argument(
-        "--models", metavar="MODEL", nargs="+", help="default: the 44 published architectures"
+        "--models",
+        metavar="MODEL",
+        nargs="+",
+        help=f"or one of {', '.join(arch.zoo.KINDS)}; default: published, the 44 architectures",
     )
     _add_reading(matrix)
     _add_scoring(matrix)
@@ -119,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     parts = {"list": _list, "show": _show, "compare": _compare, "matrix": _matrix}
     try:
         parts[options.part](options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         raise ArgumentError(str(error)) from error
     return 0
 
@@ -140,16 +144,22 @@ def _show(options: argparse.Namespace) -> None:
     found = arch.sequence(_model("MODEL", options.model), **_reading(options))
     if options.json:
         layers = [
-            {"token": token, "name": layer.name, "class": layer.module or layer.kind}
-            | {"parameters": dict(layer.parameters), "shape": layer.shape}
+            {
+                **{"token": token, "name": layer.name, "class": layer.module or layer.kind},
+                **{"kind": layer.kind, "parameters": dict(layer.parameters)},
+                "shape": layer.shape,
+            }
             for token, layer in zip(found.tokens, found.layers, strict=True)
         ]
         print(json.dumps({"source": found.source, "layers": layers}))
     if options.json or options.quiet:
         return
+    # Kernel, stride, groups and width stand behind a token, where it does not tell them itself.
+    told = 0.0 if found.vocabulary.detail else 0.5
+    texts = arch.Graded(kernel=told, stride=told, groups=told).tokens(found)
     rows = [
-        (token, layer.module or layer.kind, "x".join(map(str, layer.shape or ())), layer.name)
-        for token, layer in zip(found.tokens, found.layers, strict=True)
+        (text, layer.module or layer.kind, "x".join(map(str, layer.shape or ())), layer.name)
+        for text, layer in zip(texts, found.layers, strict=True)
     ]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     for row in rows:
@@ -224,7 +234,8 @@ def _save_page(figure: Any, path: str, title: str) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="svg")
     svg = picture.getvalue().decode()
-    style = "<style>svg { max-width: 100%; height: auto; }</style>\n"
+    # As wide as it is: what does not fit is scrolled, not shrunk until it cannot be read.
+    style = "<style>body { overflow-x: auto; } svg { max-width: none; }</style>\n"
     write_atomic(Path(path), html.page(style + svg[svg.index("<svg") :], title))
 
 
@@ -238,9 +249,12 @@ def _matrix(options: argparse.Namespace) -> None:
     if suffix == ".parquet":
         import_optional("pyarrow", "parquet")
     progress = not (options.quiet or options.json) and (sys.stderr.isatty() or lines(sys.stderr))
+    models: Any = options.models or ["published"]
+    if len(models) == 1 and models[0] in arch.zoo.KINDS:
+        models = models[0]
     found = _similarity(
         options,
-        options.models or "published",
+        models,
         oddities=options.oddities,
         threads=options.threads,
         progress=progress,
@@ -283,7 +297,9 @@ def _reading(options: argparse.Namespace) -> dict[str, Any]:
 def _model(argument: str, text: str) -> Any:
     """Return what an argument speaks of: a name or a file as it is, a callable's model."""
     module, colon, name = text.partition(":")
-    if not colon or text.endswith(".onnx"):
+    if not colon:
+        if Path(text).suffix and text not in arch.zoo.names():
+            return Path(text)
         return text
     try:
         # What stands in the working directory can be named, as with python -m.

@@ -10,21 +10,28 @@ from typing import Any
 import torch
 from torch import nn
 
+from neurn.arch.inputs import Arguments
 from neurn.arch.layers import Layer
 from neurn.arch.trace import is_layer, parameters, plain_name, quiet
 from neurn.arch.vocabulary import CANONICAL
 
 
-def graph(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Layer, ...]:
+def graph(model: nn.Module, inputs: Arguments) -> tuple[Layer, ...]:
     """Export a model and return its layers in canonical topological order.
 
     Parameters
     ----------
     model : torch.nn.Module
-    inputs : tuple
+    inputs : tuple of (tuple, dict)
+        Arguments by position and by name.
     """
     with quiet(model), torch.no_grad():
-        program = torch.export.export(model, inputs)
+        program = torch.export.export(model, *inputs)
+    return exported(program)
+
+
+def exported(program: torch.export.ExportedProgram) -> tuple[Layer, ...]:
+    """Return the layers of an exported model in canonical topological order."""
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     found = [_layer(node) for node in nodes]
     place = {node: i for i, node in enumerate(nodes)}

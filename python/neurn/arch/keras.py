@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from neurn.arch.layers import Layer
@@ -11,11 +12,24 @@ from neurn.arch.layers import Layer
 def keras_layers(model: Any) -> tuple[Layer, ...]:
     """Return ``model.layers`` in order, and behind a layer the activation that it holds.
 
+    Models among them are read in their place, and wrappers (TimeDistributed) as what they wrap.
+
     Parameters
     ----------
     model : keras.Model
     """
-    return tuple(layer for each in model.layers for layer in _layers(each))
+    return tuple(_all(model, ""))
+
+
+def _all(model: Any, stem: str) -> Iterator[Layer]:
+    for each in model.layers:
+        if getattr(each, "layers", None):
+            yield from _all(each, f"{stem}{each.name}.")
+            continue
+        inner = getattr(each, "layer", None) or getattr(each, "forward_layer", None)
+        for layer in _layers(each if inner is None else inner):
+            name = layer.name if inner is None else each.name
+            yield replace(layer, name=f"{stem}{name}", shape=layer.shape or _shape(each))
 
 
 def _layers(layer: Any) -> Iterator[Layer]:

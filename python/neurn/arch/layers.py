@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -147,4 +148,11 @@ def tokenize(
         if token is not None:
             tokens.append(token)
             kept.append(layer)
+    if dropped and not tokens:
+        warnings.warn(
+            f"vocabulary {vocabulary.name!r} knows no layer of this model, which is empty "
+            f"therefore: {', '.join(map(repr, [*dropped][:3]))} ... are left out; unknown='keep' "
+            "keeps them.",
+            stacklevel=3,
+        )
     return LayerSequence(tuple(tokens), tuple(kept), source, vocabulary, dropped)

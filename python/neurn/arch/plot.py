@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from neurn._optional import import_optional
 
 if TYPE_CHECKING:
@@ -47,16 +49,15 @@ def heat_table(
     if ax is None:
         ax = _new_axes(import_optional("matplotlib.pyplot", "arch").figure, names, dendrogram)
     limits = {"index": (0, 1), "correlation": (None, 1), "scores": (None, None)}[what]
-    image = ax.pcolormesh(
-        values[places][:, places],
-        cmap=cmap,
-        vmin=limits[0],
-        vmax=limits[1],
-        edgecolors="white" if len(names) <= _LARGEST_WITH_NAMES else "face",
-        linewidth=0.4 if len(names) <= _LARGEST_WITH_NAMES else 0,
-    )
-    ax.set_aspect("equal")
-    ax.invert_yaxis()
+    shown = values[np.ix_(places, places)]
+    style = {"cmap": cmap, "vmin": limits[0], "vmax": limits[1]}
+    if len(names) <= _LARGEST_WITH_NAMES:
+        image = ax.pcolormesh(shown, edgecolors="white", linewidth=0.4, **style)
+        ax.set_aspect("equal")
+        ax.invert_yaxis()
+    else:  # one picture, in vector graphics too: a shape for each cell would be millions
+        extent = (0, len(names), len(names), 0)
+        image = ax.imshow(shown, extent=extent, interpolation="antialiased", **style)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     _name_axes(ax, names)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
-from neurn.arch.graph import graph
+from neurn.arch.files import is_file, read_file
+from neurn.arch.graph import exported, graph
+from neurn.arch.inputs import Arguments, arguments, described
 from neurn.arch.keras import keras_layers
 from neurn.arch.layers import Layer, LayerSequence, tokenize
 from neurn.arch.modules import modules
 from neurn.arch.onnx import onnx_layers
-from neurn.arch.trace import trace
+from neurn.arch.trace import mapped, trace
 from neurn.arch.vocabulary import Vocabulary, find
 
 METHODS = ("auto", "trace", "modules", "graph")
@@ -37,9 +41,10 @@ def sequence(
 
     Parameters
     ----------
-    model : torch.nn.Module, keras.Model, str, path or list
-        A str is a name of `neurn.arch.zoo`, or the path of an ONNX file, as a path is. A list holds
-        kinds, for example names of classes, or `Layer`.
+    model : torch.nn.Module, keras.Model, ExportedProgram, str, path or list
+        A str is a name of `neurn.arch.zoo`, or the path of a file, as a path is: ``.onnx``,
+        ``.pt2`` of `torch.export.save`, ``.keras``, or ``.json`` of ``neurn arch show --json``. A
+        list holds kinds (names of classes or functions), tokens of the vocabulary, or `Layer`.
     vocabulary : str or Vocabulary
         ``"published"``: letters by exact class name. ``"canonical"``: conv, norm, activation, pool
         and so on. ``"fine"``: the same with kernels, strides, and kinds of norms, activations and
@@ -51,9 +56,10 @@ def sequence(
         ``"graph"``: the graph of `torch.export` in a canonical topological order, in which parallel
         branches come by depth, however the model was written. ``"auto"``: modules for the
         vocabulary ``"published"``, else trace, and modules with a warning where that fails.
-    input : tuple of int, tensor, or tuple of tensors, optional
-        Shape of the input with its batch, or the arguments themselves. By default a batch of one
-        image of the model's own size if it tells, else 3 x 224 x 224.
+    input : tuple of int, tensor, tuple or mapping of arguments, optional
+        Shape of the input with its batch, or the arguments themselves, by position or by name. By
+        default a batch of one, of the size that the model tells (timm, Hugging Face); else of what
+        its first layer takes, images with 224, 32 or 28 pixels a side, the first that fits.
     unknown : {"keep", "drop", "error"}, optional
         What becomes of layers that the vocabulary lacks; the vocabulary's own choice by default.
 
@@ -66,10 +72,10 @@ def sequence(
     TraceError
         If the model cannot be run or exported.
     TypeError
-        If `model` is none of these.
+        If `model` or `input` is none of these.
     ValueError
-        If `method`, `vocabulary` or `unknown` is another one, or an unknown layer is met and
-        `unknown` is ``"error"``.
+        If a file cannot be read; if `method`, `vocabulary` or `unknown` is another one, or an
+        unknown layer is met and `unknown` is ``"error"``.
 
     Examples
     --------
@@ -88,7 +94,11 @@ def sequence(
         layers, source = keras_layers(model), "layers of Keras"
     elif isinstance(model, nn.Module):
         layers, source = _torch(model, vocabulary, method, input)
-    elif _is_onnx(model):
+    elif isinstance(model, torch.export.ExportedProgram):
+        layers, source = exported(model), "graph"
+    elif is_file(model):
+        layers, source = read_file(Path(model))
+    elif type(model).__name__ == "ModelProto":
         layers, source = onnx_layers(model), "operators of ONNX"
     elif isinstance(model, str):
         from neurn.arch import zoo
@@ -98,8 +108,8 @@ def sequence(
         layers, source = tuple(map(_plain, range(len(model)), model)), "list"
     else:
         raise TypeError(
-            "model must be a torch module, a Keras model, an ONNX file, a name of the zoo or a "
-            f"list of layers, got {type(model).__name__}"
+            "model must be a torch module, a Keras model, a file, a name of the zoo or a list "
+            f"of layers, got {type(model).__name__}"
         )
     return tokenize(layers, vocabulary, unknown, source)
 
@@ -112,20 +122,13 @@ def _is_keras(model: Any) -> bool:
     return keras or not isinstance(model, nn.Module)
 
 
-def _is_onnx(model: Any) -> bool:
-    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".onnx")):
-        if not Path(model).is_file():
-            raise FileNotFoundError(f"there is no file {str(model)!r}")
-        return True
-    return type(model).__name__ == "ModelProto"
-
-
 def _plain(place: int, layer: Any) -> Layer:
     if isinstance(layer, Layer):
         return layer
     if not isinstance(layer, str):
+        hint = ": put modules in a torch.nn.Sequential" if isinstance(layer, nn.Module) else ""
         raise TypeError(
-            f"model must hold names of layers or Layer, got {type(layer).__name__} at {place}"
+            f"model must hold names of layers or Layer, got {type(layer).__name__} at {place}{hint}"
         )
     return Layer(str(place), layer)
 
@@ -161,88 +164,71 @@ def read_torch(
     TraceError
         If the model cannot be run or exported.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            "model must show its layers, and a ScriptModule does not: give the module that it was "
+            "made of"
+        )
     if method == "modules":
         return modules(model), "modules"
-    inputs = _inputs(model, input)
+    guesses = arguments(model, input)
     if method == "graph":
-        return _graph(model, inputs), "graph"
-    return _trace(model, inputs)
+        return _graph(model, guesses), "graph"
+    return _trace(model, guesses)
 
 
-def _trace(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Layer, ...], str]:
-    first = _failure(lambda: trace(model, inputs, "meta"))
-    if not isinstance(first, Exception):
-        return first, "trace on meta"
+def _trace(model: nn.Module, guesses: list[Arguments]) -> tuple[tuple[Layer, ...], str]:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    second: Any = first
+    where: list[tuple[str, str | None]] = [("meta", "meta")]
     if device.type != "meta":
-        second = _failure(lambda: trace(model, _to(inputs, device), None))
-        if not isinstance(second, Exception):
-            return second, f"trace on {device.type}"
+        where.append((device.type, None))
+    if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        model = copy.deepcopy(model)  # a lazy model stays as it is
+    first: Exception | None = None
+    for place, on in where:
+        for inputs in guesses:
+            found = _failure(trace, model, inputs if on else _to(device, inputs), on)
+            if not isinstance(found, Exception):
+                return found, f"trace on {place}"
+            # That of the model's own device says more than meta's, that of the first guess too.
+            if inputs is guesses[0]:
+                first = found
     raise TraceError(
-        f"{type(model).__name__} cannot be traced ({_first_line(second)}): give input=, its "
-        "arguments or their shape, or use method='modules'."
-    ) from second
+        f"{type(model).__name__} cannot be traced with an input of {described(guesses[0])} "
+        f"({_first_line(first)}): give input=, its arguments or their shape, or use "
+        "method='modules'."
+    ) from first
 
 
-def _graph(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Layer, ...]:
+def _graph(model: nn.Module, guesses: list[Arguments]) -> tuple[Layer, ...]:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    found = _failure(lambda: graph(model, _to(inputs, device)))
-    if isinstance(found, Exception):
-        raise TraceError(
-            f"{type(model).__name__} cannot be exported ({_first_line(found)}): give input=, or "
-            "use method='trace'."
-        ) from found
-    return found
+    first: Exception | None = None
+    for inputs in guesses:
+        found = _failure(graph, model, _to(device, inputs))
+        if not isinstance(found, Exception):
+            return found
+        first = first or found
+    raise TraceError(
+        f"{type(model).__name__} cannot be exported with an input of {described(guesses[0])} "
+        f"({_first_line(first)}): give input=, its arguments or their shape, or use "
+        "method='trace'."
+    ) from first
 
 
-def _failure(call: Callable[[], tuple[Layer, ...]]) -> tuple[Layer, ...] | Exception:
+def _to(device: torch.device, inputs: Arguments) -> Arguments:
+    moved: Arguments = mapped(lambda tensor: tensor.to(device), inputs)
+    return moved
+
+
+def _failure(
+    call: Callable[..., tuple[Layer, ...]], *arguments: Any
+) -> tuple[Layer, ...] | Exception:
     try:
-        return call()
+        return call(*arguments)
     except Exception as error:  # a model's own code may raise anything
         return error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: Exception | None) -> str:
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
-
-
-def _inputs(model: nn.Module, input: Any) -> tuple[Any, ...]:
-    if input is None:
-        return (torch.zeros(_own_shape(model)),) if not _words(model) else (_token_ids(),)
-    if isinstance(input, torch.Tensor):
-        return (input,)
-    if isinstance(input, Mapping):
-        raise TypeError("input must be a shape, a tensor or a tuple of arguments, got a mapping")
-    arguments: tuple[Any, ...] = tuple(input)
-    if all(isinstance(side, int) for side in arguments):
-        return (torch.zeros(arguments),)
-    return arguments
-
-
-def _words(model: nn.Module) -> bool:
-    return getattr(model, "main_input_name", "") == "input_ids"
-
-
-def _token_ids() -> torch.Tensor:
-    return torch.zeros((1, 16), dtype=torch.int64)
-
-
-def _own_shape(model: nn.Module) -> tuple[int, ...]:
-    """Return the shape of one image as the model tells it: timm's, Hugging Face's."""
-    told = getattr(model, "default_cfg", None) or getattr(model, "pretrained_cfg", None)
-    if isinstance(told, Mapping) and told.get("input_size"):
-        return (1, *(int(side) for side in told["input_size"]))
-    config = getattr(model, "config", None)
-    size = getattr(config, "image_size", None)
-    if size is not None:
-        height, width = size if isinstance(size, (tuple, list)) else (size, size)
-        return (1, int(getattr(config, "num_channels", 3)), int(height), int(width))
-    return (1, 3, 224, 224)
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    return type(value)(_to(x, device) for x in value) if isinstance(value, (tuple, list)) else value

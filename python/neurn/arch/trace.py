@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from neurn.arch.inputs import Arguments
 from neurn.arch.layers import Layer
+from neurn.arch.vocabulary import CANONICAL
 
 # Python's operators and in-place forms of the functions they stand for.
 _SAME = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul", "multiply": "mul"}
@@ -64,8 +68,8 @@ class _Mode(TorchFunctionMode):
 
 
 def plain_name(name: str) -> str:
-    """Return a function's name without what in-place forms and operators add to it."""
-    name = name.strip("_")
+    """Return a function's name without what in-place forms, operators and overloads add to it."""
+    name = name.partition(".")[0].strip("_")
     if name in _CATS:
         return "cat"
     return _SAME.get(name, name)
@@ -156,31 +160,77 @@ def _each(value: Any, count: int) -> tuple[int, ...]:
     return found * count if len(found) == 1 else found
 
 
-def trace(model: nn.Module, inputs: tuple[Any, ...], device: str | None) -> tuple[Layer, ...]:
+def trace(model: nn.Module, inputs: Arguments, device: str | None) -> tuple[Layer, ...]:
     """Run a model once, in evaluation mode and without gradients, and return its layers.
 
     Parameters
     ----------
     model : torch.nn.Module
         As it was afterwards: its own weights are used only without `device`.
-    inputs : tuple
+    inputs : tuple of (tuple, dict)
+        Arguments by position and by name.
     device : {"meta"}, optional
         Where weights and inputs have shapes but no numbers.
     """
     stack: list[tuple[str, str]] = [("", type(model).__name__)]
     mode = _Mode(lambda: stack[-1])
+    positions, names = inputs
     with quiet(model), _names(model, stack), torch.no_grad():
         if device is None:
             with mode:
-                model(*inputs)
+                model(*positions, **names)
         else:
             with torch.device(device), mode:
-                torch.func.functional_call(model, on_meta(model), to_meta(inputs))
-    return written_out_attention(mode.layers)
+                arguments = to_meta(positions), to_meta(names)
+                torch.func.functional_call(model, on_meta(model), *arguments)
+    return written_out_attention(written_out_modules(mode.layers))
 
 
-_PRODUCTS = frozenset(["baddbmm", "bmm", "einsum", "matmul"])
-_BETWEEN = frozenset(["add", "dropout", "mul"])
+# Modules that are one layer, by the end of their class, and what such a layer is called where the
+# vocabularies lack the class.
+_NORM = re.compile(r"Norm(\dd)?$")
+_ACTIVATION = re.compile(r"(Activation|GELU|SiLU|Swish|Mish)(\w?)$")
+_WRITTEN = frozenset(["activation", "add", "mul", "pool", None])
+
+
+def written_out_modules(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Make one layer of a norm or activation whose module writes out what it computes.
+
+    A module is known by its class: ``LlamaRMSNorm``, ``NewGELUActivation``. One that calls a
+    function for it, or any other layer, stays as it is.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    """
+    found: list[Layer] = []
+    for _, run in groupby(layers, key=lambda layer: (layer.name, layer.module)):
+        each = list(run)
+        kind = _written_kind(each[0].module)
+        tokens = [CANONICAL.tokens.get(layer.kind) for layer in each]
+        plain = _WRITTEN.issuperset(tokens) and tokens.count("activation") < 2
+        if kind and plain and (len(each) > 1 or tokens == ["pool"]):
+            last = each[-1]
+            each = [Layer(last.name, kind, last.module, {}, last.shape)]
+        found += each
+    return tuple(found)
+
+
+def _written_kind(module: str) -> str:
+    """Return what a module is that may write out a norm or an activation, "" for others."""
+    if _NORM.search(module):
+        if CANONICAL.tokens.get(module) == "norm":
+            return module
+        return "rms_norm" if "RMS" in module else "layer_norm" if "LayerNorm" in module else "norm"
+    if _ACTIVATION.search(module):
+        return module if CANONICAL.tokens.get(module) == "activation" else "activation"
+    return ""
+
+
+# ONNX begins with capitals, and moves numbers between them.
+_PRODUCTS = frozenset(["MatMul", "baddbmm", "bmm", "einsum", "matmul"])
+_SOFTMAX = frozenset(["Softmax", "softmax"])
+_BETWEEN = frozenset(["Add", "Dropout", "Mul", "add", "dropout", "mul"])
 
 
 def written_out_attention(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -194,7 +244,7 @@ def written_out_attention(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     rest = iter(range(len(layers)))
     for i in rest:
         found.append(layers[i])
-        if layers[i].kind != "softmax":
+        if layers[i].kind not in _SOFTMAX:
             continue
         first, last = len(found) - 2, i + 1
         while first >= 0 and found[first].kind in _BETWEEN:
@@ -215,7 +265,8 @@ def written_out_attention(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 def quiet(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation mode, and each of its modules back at the end."""
     training = [(module, module.training) for module in model.modules()]
-    model.eval()
+    with suppress(NotImplementedError):  # exported modules are in the mode they were exported in
+        model.eval()
     try:
         yield
     finally:
@@ -251,8 +302,15 @@ def on_meta(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def to_meta(value: Any) -> Any:
     """Return arguments with every tensor on the meta device."""
+    return mapped(lambda tensor: tensor.to("meta"), value)
+
+
+def mapped(change: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    """Return arguments, nested or not, with every tensor changed."""
     if isinstance(value, torch.Tensor):
-        return value.to("meta")
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(to_meta, value))
+        return change(value)
+    if isinstance(value, dict):
+        return {key: mapped(change, each) for key, each in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(mapped(change, each) for each in value)
     return value

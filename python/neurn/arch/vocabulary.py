@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 UNKNOWN = ("keep", "drop", "error")
@@ -24,7 +25,8 @@ class Vocabulary:
     unknown : {"keep", "drop", "error"}
         What becomes of other kinds: a token of their own name, nothing, or a ValueError.
     detail : collection of str
-        Tokens that say their layer's kernel, stride and groups too: ``"conv3x3/2"``.
+        Tokens that say their layer's kernel, stride and groups too: ``"conv3x3/2"``; of a layer
+        that tells its ``function``, the token of that.
 
     Raises
     ------
@@ -49,6 +51,10 @@ class Vocabulary:
                 f"unknown must be one of {', '.join(map(repr, UNKNOWN))}, got {self.unknown!r}"
             )
 
+    @cached_property
+    def _own(self) -> frozenset[str | None]:
+        return frozenset(self.tokens.values())
+
     def token(self, kind: str, parameters: Mapping[str, Any]) -> tuple[bool, str | None]:
         """Return whether a kind is known, and its token.
 
@@ -59,8 +65,11 @@ class Vocabulary:
             Those of `neurn.arch.Layer`.
         """
         if kind not in self.tokens:
-            return False, None
+            # What is a token already stays one.
+            return (True, kind) if kind in self._own else (False, None)
         token = self.tokens[kind]
+        if token in self.detail:
+            token = self.tokens.get(parameters.get("function", ""), token)
         if token in self.detail:
             token = _detailed(token, parameters)
         return True, token
@@ -110,6 +119,8 @@ _NORMS = {
     ],
     "rms norm": ["RMSNorm", "RMSNormalization", "SimplifiedLayerNormalization", "rms_norm"],
     "local response norm": ["LRN", "LocalResponseNorm", "local_response_norm"],
+    "response norm": ["GlobalResponseNorm", "GlobalResponseNormMlp"],
+    "norm": ["norm"],
     "unit norm": ["LpNormalization", "UnitNormalization", "normalize"],
 }
 _ACTIVATIONS = {
@@ -121,7 +132,7 @@ _ACTIVATIONS = {
     "gelu": ["GELU", "Gelu", "NewGELUActivation", "QuickGELUActivation", "gelu"],
     "silu": ["SiLU", "Swish", "silu", "swish"],
     "mish": ["Mish", "mish"],
-    "hard swish": ["HardSwish", "Hardswish", "hard_swish", "hardswish"],
+    "hard swish": ["HardSwish", "Hardswish", "hard_silu", "hard_swish", "hardswish"],
     "hard sigmoid": ["HardSigmoid", "Hardsigmoid", "hard_sigmoid", "hardsigmoid"],
     "sigmoid": ["Sigmoid", "sigmoid"],
     "tanh": ["Tanh", "tanh"],
@@ -157,7 +168,15 @@ _POOLS = {
     ],
 }
 _OTHERS = {
-    "linear": ["Dense", "Gemm", "Linear", "NonDynamicallyQuantizableLinear", "addmm", "linear"],
+    "linear": [
+        "Dense",
+        "EinsumDense",
+        "Gemm",
+        "Linear",
+        "NonDynamicallyQuantizableLinear",
+        "addmm",
+        "linear",
+    ],
     "dropout": [
         "AlphaDropout",
         "Dropout",
@@ -168,7 +187,8 @@ _OTHERS = {
         *_each("dropout{}", _DIMENSIONS),
         "feature_dropout",
     ],
-    "add": ["Add", "FloatFunctional", "add"],
+    # Keras' Inception-ResNet adds with a layer of its own.
+    "add": ["Add", "CustomScaleLayer", "FloatFunctional", "add"],
     "mul": ["Mul", "Multiply", "mul"],
     "cat": ["Concat", "Concatenate", "cat", "concat", "concatenate"],
     "attention": [
@@ -202,7 +222,8 @@ _OTHERS = {
 _LEFT_OUT = [
     *["Flatten", "Identity", "InputLayer", "Softmax", "softmax", "log_softmax"],
     *[f"ZeroPadding{d}" for d in _KERAS_DIMENSIONS],
-    *["Reshape", "Transpose", "Permute"],
+    *["Reshape", "Transpose", "Permute", "Normalization", "Rescaling"],
+    *[f"{kind}{d}" for kind in ("Cropping", "UpSampling") for d in _KERAS_DIMENSIONS],
 ]
 
 _LETTERS = {
@@ -239,7 +260,7 @@ CANONICAL = Vocabulary(
 FINE = Vocabulary(
     "fine",
     _LAYERS | _inverted(_NORMS) | _inverted(_ACTIVATIONS) | _inverted(_POOLS),
-    detail=frozenset({"conv", "transposed conv", "max pool", "average pool"}),
+    detail=frozenset({"activation", "conv", "transposed conv", "max pool", "average pool"}),
 )
 VOCABULARIES = {vocabulary.name: vocabulary for vocabulary in (PUBLISHED, CANONICAL, FINE)}
 
