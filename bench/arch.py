@@ -150,6 +150,7 @@ def sets(largest: int) -> Iterator[Row]:
             "index, s": lambda found=found: found.index,
             "correlation, s": found.correlation,
             "shortlist of 10, s": lambda found=found: found.shortlist(10),
+            "cluster, s": found.cluster,
             "nearest, s": lambda found=found, name=name: found.nearest(name, 10),
             "insert, s": lambda found=found: found.insert("new", found.sequences[0]),
         }
