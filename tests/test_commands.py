@@ -47,6 +47,33 @@ def test_no_example_is_of_a_command_that_is_not_there():
     assert set(cli.EXAMPLES) == set(COMMANDS)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "align CCMC CMC",
+        "arch list",
+        "arch show VGG16",
+        "arch compare VGG11 VGG16",
+        "arch matrix --models VGG11 VGG16 --out m.csv",
+        "mouse simulate --out m --neurons 2 --areas VISp --cre-lines Cux2-CreERT2 --repetitions 4",
+        "features",
+        "study init --force",
+        "study run study.toml --out o --dry-run",
+        "demo --dry-run",
+        "doctor",
+    ],
+)
+def test_json_is_json_and_quiet_is_quiet(command, capsys, monkeypatch, tmp_path):
+    for package in ("pandas", "xarray", "pydantic", "h5py", "scipy"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text("[architectures]\n")
+    assert cli.main([*command.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+    assert cli.main([*command.split(), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("shell", cli.SHELLS)
 def test_completion_knows_commands_and_options(shell, capsys):
     pytest.importorskip("shtab", reason="shtab is not installed")
