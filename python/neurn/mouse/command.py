@@ -174,6 +174,7 @@ def _add_stats(add: Any) -> None:
     parser.add_argument(
         "--scenes",
         nargs="+",
+        metavar="N",
         type=int,
         help="with panels of their own (default: the published four, 49 to 52)",
     )
