@@ -218,11 +218,19 @@ class TestSimilarity:
     def test_many_are_one_picture(self):
         from neurn.arch.plot import new_figure_axes
 
-        found = arch.similarity({str(i): ["Conv2d"] * (i % 7 + 1) for i in range(150)})
+        found = arch.similarity({str(i): ["Conv2d"] * (i % 7 + 1) for i in range(250)})
         axes = found.plot(new_figure_axes(found, False), order="given")
         assert len(axes.images) == 1 and not axes.collections
-        assert axes.get_ylim() == (150, 0) and axes.get_xlim() == (0, 150)
+        assert axes.get_ylim() == (250, 0) and axes.get_xlim() == (0, 250)
         np.testing.assert_array_equal(axes.images[0].get_array(), found.index)
+
+    @needs_matplotlib
+    def test_the_zoo_has_names(self):
+        from neurn.arch.plot import new_figure_axes
+
+        found = arch.similarity("all")
+        axes = found.plot(new_figure_axes(found, False))
+        assert [text.get_text() for text in axes.get_yticklabels()] == arch.zoo.names()
 
     @needs_matplotlib
     def test_plot(self, small):

@@ -21,7 +21,8 @@ _LABELS = {
     "scores": "alignment score",
 }
 _INCHES = (0.22, 8.6)  # of a cell, and of the whole table at most
-_LARGEST_WITH_NAMES = 120
+_LARGEST_WITH_NAMES = 200
+_SMALLEST = 0.072  # inches of a cell with a name
 _FRAME = "#2e9e4f"
 _TREE = 1.1  # inches
 _WIDTH = 0.64  # of a character in font sizes, at most as a mean
@@ -82,6 +83,8 @@ def new_figure_axes(similarity: Similarity, dendrogram: bool) -> Any:
 def _new_axes(new_figure: Any, names: list[str], dendrogram: bool) -> Any:
     side = max(2.0, min(_INCHES[0] * len(names), _INCHES[1]))
     shown = len(names) <= _LARGEST_WITH_NAMES
+    if shown:
+        side = max(side, _SMALLEST * len(names))
     character = _WIDTH * _points(side / len(names)) / 72
     margin = 0.2 + (character * max(map(len, names)) if shown else 0.4)
     top = 0.2 + (_TREE if dendrogram else 0)
