@@ -87,7 +87,7 @@ def representations(
     Returns
     -------
     DataArray, dims (neuron, y, x)
-        ``attrs`` holds all settings. 63,000 neurons of 31 x 31 take 242 MB and about a second on
+        ``attrs`` holds all settings. 63,000 neurons of 31 x 31 take 242 MB and about 3 seconds on
         two cores.
 
     Raises
