@@ -47,9 +47,16 @@ def main(arguments: list[str]) -> int:
 
 def take_in(folder: Path) -> None:
     """Join an output directory's runs to those of the study, and summarize anew."""
-    runs = _lines(STUDY / "runs.csv", RUN) | _lines(folder / "runs.csv", RUN)
+    fresh = _lines(folder / "runs.csv", RUN)
+    runs = _lines(STUDY / "runs.csv", RUN) | fresh
     write_atomic(STUDY / "runs.csv", _csv(runs.values()))
-    known = _lines(STUDY / "summary.csv", ROW) | _lines(folder / "summary.csv", ROW)
+    changed = {(line["model"], line["front_end"]) for line in fresh.values()}
+    known = {
+        key: line
+        for key, line in _lines(STUDY / "summary.csv", ROW).items()
+        if not changed & {(line["model"], line["front_end"]), (line["model"], line["baseline"])}
+    }
+    known |= _lines(folder / "summary.csv", ROW)
     made = list(csv.DictReader(io.StringIO(summary_csv(summarize(read())))))
     for line in made:  # runs.csv does not hold single images, which these are made of
         kept = known.get(tuple(line[name] for name in ROW), {})

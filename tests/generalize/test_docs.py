@@ -76,6 +76,23 @@ def test_new_runs_are_taken_in_and_old_ones_stay(script, tmp_path, monkeypatch):
     assert (study / "runs.csv").read_text() == after
 
 
+def test_tests_of_replaced_runs_do_not_stay(script, tmp_path, monkeypatch):
+    study, fresh = tmp_path / "study", tmp_path / "fresh"
+    for folder in (study, fresh):
+        folder.mkdir()
+    for name in ("runs.csv", "summary.csv"):
+        shutil.copy(script.STUDY / name, study / name)
+    runs = (Run(0, "sobel", "mnistm", 0.5, 3000, "mnist", "lenet", 0.1),)
+    Results(runs, (), (0,), ("sobel",), ("mnistm",)).save(fresh)
+    monkeypatch.setattr(script, "STUDY", study)
+    script.take_in(fresh)
+    rows = script._lines(study / "summary.csv", script.ROW)
+    tested = {name: rows["lenet", "mnist", "mnistm", name, "none"] for name in ("neurn", "sobel")}
+    assert tested["neurn"]["p_images"] != ""
+    assert tested["sobel"]["p_images"] == ""
+    assert tested["sobel"]["p_seeds"] != ""
+
+
 def test_small_networks_have_five_seeds_and_the_layer_helps_where_claimed(script):
     results = script.read()
     for model in ("lenet", "digit_net"):
