@@ -23,3 +23,13 @@ def test_the_true_layer_is_chosen_on_half(random):
     assert not np.array_equal(other.rest, found.rest)
     with pytest.raises(ValueError, match="needs 2 neurons and a layer, got 41 and 0"):
         compare.choose_layer(trials, {})
+
+
+def test_layers_that_never_vary_are_not_chosen(random):
+    trials, activity, _ = planted(random)
+    found = compare.choose_layer(trials, {"dead": np.ones((60, 3)), "true": activity})
+    assert found.layer == "true" and np.isnan(found.scores["dead"])
+    with pytest.raises(ValueError, match="layers must vary over scenes: none of 1 does"):
+        compare.choose_layer(trials, {"dead": np.ones((60, 3))})
+    with pytest.raises(ValueError, match=r"layers\['odd'\] must be finite"):
+        compare.choose_layer(trials, {"odd": np.full((60, 3), np.nan)})

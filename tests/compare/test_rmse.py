@@ -266,6 +266,10 @@ def test_errors(random):
         compare.rmse(trials, activity, images=random.random((59, 8, 8)))
     with pytest.raises(ValueError, match="permutations must be at least 0"):
         compare.rmse(trials, activity, permutations=-1)
+    with pytest.raises(
+        ValueError, match="'assignment' takes 300,000,000 pairs at most, got 20,000"
+    ):
+        compare.rmse(random.random((20_000, 6)), random.random((6, 20_000)), pairing="assignment")
     with pytest.raises(ValueError, match="device must be one that torch has here, got 'cuda:99'"):
         compare.rmse(trials, activity, device="cuda:99")
     with pytest.raises(ValueError, match="neurons must be real numbers, got dtype <U1"):

@@ -192,6 +192,12 @@ def test_images_as_they_come(images):
         features.extract(model, grey[0])
     with pytest.raises(ValueError, match="images must be finite"):
         features.extract(model, grey * float("nan"))
+    with pytest.raises(ValueError, match="the channels that the model takes, got 2: Given groups"):
+        features.extract(model, torch.rand(3, 2, 12, 12))
+    with pytest.raises(ValueError, match="images must be real numbers, got dtype <U1"):
+        features.extract(model, "x")
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got str"):
+        features.extract("VGG16", grey)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         features.extract(model, grey, batch_size=0)
     with pytest.raises(ValueError, match="over must be one of"):

@@ -34,6 +34,14 @@ def data():
     return images, labels
 
 
+def test_grey_images_stay_grey_for_a_model_that_takes_them():
+    model = nn.Sequential(nn.Conv2d(1, 4, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 10))
+    found = features.finetune(model, classes=3, epochs=2, learning_rate=3e-3)
+    assert found.log[-1]["accuracy"] > 0.6
+    with pytest.raises(ValueError, match="must be a number of them or a sequence"):
+        features.finetune(model, classes=2.5)
+
+
 def test_learns_digits():
     found = features.finetune(net(), classes=3, epochs=3, learning_rate=3e-3)
     assert found.classes == ("0", "1", "2") and len(found.log) == 3

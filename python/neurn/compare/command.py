@@ -20,7 +20,7 @@ from neurn._device import check_device
 from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.compare import plots
-from neurn.compare.inputs import RENAMED
+from neurn.compare.inputs import RENAMED, as_activity, varying
 from neurn.mouse import tables
 
 METRICS = ("rmse", "rsa", "cka", "shape", "regression", "distributions")
@@ -206,6 +206,7 @@ def _profile(neurons: Any, found: features.Features, options: argparse.Namespace
         [
             compare.cka(neurons, layer, permutations=100, bootstrap=20, seed=options.seed)
             for layer in found.values()
+            if varying(as_activity(layer).values).any()
         ],
         ignore_index=True,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurn.compare.cka import cka
-from neurn.compare.inputs import as_responses
+from neurn.compare.inputs import Responses, as_activity, as_responses, varying
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class LayerChoice:
     ----------
     layer : str
     scores : dict of str to float
-        Debiased CKA of each layer with the neurons it was chosen on.
+        Debiased CKA of each layer with the neurons it was chosen on; NaN for one that never varies.
     chosen_on, rest : ndarray of int64
         Places of neurons; test on `rest`.
     """
@@ -50,7 +50,7 @@ def choose_layer(neurons: Any, layers: Mapping[str, Any], *, seed: int = 0) -> L
     Raises
     ------
     ValueError
-        If there are fewer than 2 neurons or no layer.
+        If there are fewer than 2 neurons, no layer, or none that varies.
     """
     one = as_responses(neurons, least=4)
     if len(one) < 2 or not layers:
@@ -60,8 +60,15 @@ def choose_layer(neurons: Any, layers: Mapping[str, Any], *, seed: int = 0) -> L
     order = np.random.default_rng(seed).permutation(len(one))
     half, rest = (np.sort(part) for part in np.array_split(order, 2))
     part = one.take(half)
-    scores = {
-        name: float(cka(part, values, permutations=0, bootstrap=0)["score"].iloc[0])
-        for name, values in layers.items()
-    }
-    return LayerChoice(max(scores, key=lambda name: scores[name]), scores, half, rest)
+    scores = {name: _score(part, values, f"layers[{name!r}]") for name, values in layers.items()}
+    good = [name for name, score in scores.items() if not np.isnan(score)]
+    if not good:
+        raise ValueError(f"layers must vary over scenes: none of {len(layers)} does")
+    return LayerChoice(max(good, key=lambda name: scores[name]), scores, half, rest)
+
+
+def _score(neurons: Responses, values: Any, name: str) -> float:
+    activity = as_activity(values, name)
+    if not varying(activity.values).any():
+        return float("nan")
+    return float(cka(neurons, activity, permutations=0, bootstrap=0)["score"].iloc[0])

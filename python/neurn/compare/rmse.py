@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 NORMALIZATIONS = ("zscore", "minmax", "l2", "none")
 PAIRINGS = ("best-heldout", "best", "mean", "assignment")
 
-_MAX_ASSIGNMENT = 10**9  # pairs of neurons and features
+_MAX_ASSIGNMENT = 3 * 10**8  # pairs of neurons and features: 2.4 GB
 
 
 def rmse(

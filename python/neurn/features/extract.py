@@ -99,6 +99,8 @@ def layer_names(model: nn.Module, layers: Layers = "conv") -> list[str]:
 
 def choose(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
     """Return the chosen layers by name; the arguments are those of `layer_names`."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     inner = _inner(model)
     known = {name: module for name, module in inner.named_modules() if name}
     if isinstance(layers, str) and layers in known and layers not in LAYERS:
@@ -282,7 +284,11 @@ class _Batches:
         self, images: Any, model: nn.Module, size: int, transform: Callable[[Tensor], Tensor] | None
     ) -> None:
         values = images.values if hasattr(images, "coords") else images
-        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values))
+        if not isinstance(values, Tensor):
+            values = np.asarray(values)
+            if values.dtype.kind not in "biuf":
+                raise ValueError(f"images must be real numbers, got dtype {values.dtype}")
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
         if tensor.dim() == 3:
             tensor = tensor[:, None]
         if tensor.dim() != 4 or not len(tensor):
@@ -298,8 +304,7 @@ class _Batches:
         if hasattr(images, "coords") and "stimulus" in images.coords:
             self.stimulus = np.asarray(images["stimulus"].values)
         self.simulated = int(getattr(images, "attrs", {}).get("simulated", 0))
-        first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-        self.channels = 3 if first is None else first.in_channels
+        self.channels = input_channels(model)
 
     def __len__(self) -> int:
         return len(self.tensor)
@@ -314,6 +319,12 @@ class _Batches:
         if part.shape[1] == 1 and self.channels == 3:
             part = part.expand(-1, 3, -1, -1)
         return part if self.transform is None else self.transform(part)
+
+
+def input_channels(model: nn.Module) -> int:
+    """Return how many channels the images of a model have: those of its first convolution, or 3."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 def _reductions(chosen: Mapping[str, nn.Module], reduce: Any) -> dict[str, str]:
@@ -364,7 +375,7 @@ def _run(
                 model.to(place)
             for batch in batches:
                 with collector.batch(done, len(batch)):
-                    model(batch.to(place))
+                    _forward(model, batch.to(place))
                 done += len(batch)
                 if report is not None:
                     report(done, total)
@@ -372,6 +383,18 @@ def _run(
             if place != before:
                 model.to(before)
     return collector.kept
+
+
+def _forward(model: nn.Module, batch: Tensor) -> None:
+    try:
+        model(batch)
+    except RuntimeError as error:
+        text = str(error).splitlines()[0]
+        if "channels" not in text:
+            raise
+        raise ValueError(
+            f"images must have the channels that the model takes, got {batch.shape[1]}: {text}"
+        ) from error
 
 
 class _Collector:

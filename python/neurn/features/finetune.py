@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from neurn._device import check_device
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align.progress import Progress, show_progress
-from neurn.features.extract import describe, first_tensor
+from neurn.features.extract import describe, first_tensor, input_channels
 from neurn.features.front_end import WithFrontEnd
 from neurn.features.models import NamedModel
 
@@ -107,6 +108,7 @@ def finetune(
             "epochs, batch_size and learning_rate must be positive, got "
             f"{epochs}, {batch_size}, {learning_rate}"
         )
+    check_device(device)
     images, labels, names, source = _load(dataset, classes)
     about = describe(model)
     train, validation = _split(labels, seed)
@@ -199,6 +201,8 @@ def _classes(classes: Any, names: Sequence[str]) -> list[int]:
         return list(range(len(names)))
     if isinstance(classes, int):
         classes = range(classes)
+    if isinstance(classes, (str, float)):
+        raise ValueError(f"classes must be a number of them or a sequence, got {classes!r}")
     wanted = []
     for each in classes:
         if isinstance(each, str) and each in names:
@@ -286,9 +290,9 @@ def _new_head(model: nn.Module, outputs: int, seed: int) -> nn.Module:
     return head
 
 
-def _tensor(images: npt.NDArray[np.uint8], device: Any) -> Tensor:
+def _tensor(images: npt.NDArray[np.uint8], model: nn.Module, device: Any) -> Tensor:
     x = torch.from_numpy(images).to(device).float() / 255
-    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 and input_channels(model) == 3 else x
 
 
 def _epoch(
@@ -311,7 +315,7 @@ def _epoch(
             continue  # batch normalization needs two
         target = torch.from_numpy(labels[part]).to(device)
         optimizer.zero_grad()
-        output = first_tensor(model(_tensor(images[part], device)))
+        output = first_tensor(model(_tensor(images[part], model, device)))
         assert output is not None
         loss = nn.functional.cross_entropy(output, target)
         loss.backward()
@@ -327,7 +331,7 @@ def _accuracy(model: nn.Module, images: Any, labels: Any, batch_size: int, devic
     model.eval()
     right = 0
     for begin in range(0, len(images), batch_size):
-        output = first_tensor(model(_tensor(images[begin : begin + batch_size], device)))
+        output = first_tensor(model(_tensor(images[begin : begin + batch_size], model, device)))
         assert output is not None
         right += int((output.argmax(1).cpu().numpy() == labels[begin : begin + batch_size]).sum())
     return right / len(images)
