@@ -22,12 +22,18 @@ RUNNABLE = [p for p in PAGES if p.parent.name in ("tutorials", "howto")]
 CODE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-PACKAGE = Path(neurn.__path__[0])
+# An installed package has one folder; one that is used where it stands has its libraries elsewhere.
 WITH_EXAMPLES = sorted(
-    ".".join(("neurn", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py")
+    ".".join(("neurn", *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
+    for folder in neurn.__path__
+    for path in Path(folder).rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
+
+
+def test_there_are_examples_in_docstrings():
+    rooms = {name.split(".")[1] for name in WITH_EXAMPLES}
+    assert rooms >= {"align", "arch", "features", "mouse", "study"}
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

@@ -69,7 +69,7 @@ def run(
     quiet: bool = False,
     stream: TextIO | None = None,
 ) -> Result:
-    """Run a study, or what is left of it.
+    r"""Run a study, or what is left of it.
 
     Parameters
     ----------
@@ -97,6 +97,15 @@ def run(
     ------
     StudyError
         If the folder cannot be used or another run is at work in it.
+
+    Examples
+    --------
+    >>> from neurn import study
+    >>> settings = study.parse('[architectures]\nmodels = ["VGG11", "VGG16"]')
+    >>> first = study.run(settings, "results", workers=1, quiet=True)
+    >>> again = study.run(settings, "results", workers=1, quiet=True)
+    >>> first.done, again.done, again.kept
+    (1, 0, 1)
     """
     store = Store(Path(folder))
     store.prepare()

@@ -81,7 +81,7 @@ def read(path: str | Path) -> Study:
 
 
 def parse(text: str, name: str = "study.toml", folder: Path | None = None) -> Study:
-    """Check the text of a study.
+    r"""Check the text of a study.
 
     Parameters
     ----------
@@ -99,6 +99,16 @@ def parse(text: str, name: str = "study.toml", folder: Path | None = None) -> St
     ------
     StudyError
         As `read`.
+
+    Examples
+    --------
+    >>> from neurn import study
+    >>> study.parse('[generalization]\nseeds = 3').generalization.seeds
+    3
+    >>> study.parse("[generalization]\nseeds = 0.5")
+    Traceback (most recent call last):
+        ...
+    neurn.study.read.StudyError: study.toml, line 2: generalization.seeds must be a whole ...
     """
     tomllib = import_optional("tomllib" if sys.version_info >= (3, 11) else "tomli", "study")
     pydantic = import_optional("pydantic", "study")
