@@ -1,14 +1,20 @@
-"""What it costs to read models and to compare sets of them: python -m bench.arch --write-table."""
+"""What it costs to read models and to compare sets of them: python -m bench.arch --write-table.
+
+With --every it reads each model of the zoo that can be built here, and writes architectures.csv.
+"""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import ctypes
+import gc
 import random
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +26,7 @@ from bench.markdown import replace_between, table
 from bench.peak_memory import forget_peak, status
 from bench.report import README, machine
 from neurn import arch
+from neurn._optional import MissingExtraError
 from neurn.arch.read import read_torch
 from neurn.arch.zoo import recipe
 
@@ -91,6 +98,48 @@ def reading(rounds: int) -> Iterator[Row]:
             row[f"{method} holds, MB"] = f"{beyond(lambda method=method: read(method)):.1f}"
         yield row
         print(row, flush=True)
+
+
+def every(names: Sequence[str]) -> Iterator[Row]:
+    """Time the default way of reading for each model of the zoo that can be built."""
+    for name in names:
+        made = recipe(name)
+        try:
+            model = made.build()
+        except (MissingExtraError, ValueError) as error:  # not here, or not with this backend
+            print(f"{name}: {error}", flush=True)
+            continue
+        shape = {"input": made.shape} if isinstance(model, nn.Module) else {}
+        parameters = (
+            sum(each.numel() for each in model.parameters())
+            if isinstance(model, nn.Module)
+            else model.count_params()
+        )
+
+        def read(model: Any = model, shape: Any = shape) -> arch.LayerSequence:
+            return arch.sequence(model, **shape)
+
+        row = {
+            "model": name,
+            "package": made.package,
+            "parameters, M": f"{parameters / 1e6:.1f}",
+            "layers": str(len(read())),
+            "read, ms": f"{timed(read, 3):.1f}",
+            "holds, MB": f"{beyond(read):.1f}",
+        }
+        del model, read
+        gc.collect()
+        yield row
+        print(row, flush=True)
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    unfinished = path.with_suffix(".tmp")
+    with unfinished.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    unfinished.replace(path)
 
 
 def sequences(count: int, lengths: tuple[int, int] | None) -> dict[str, arch.LayerSequence]:
@@ -166,10 +215,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write-table", action="store_true", help="rewrite bench/README.md's")
     parser.add_argument("--quick", action="store_true", help="does the program work?")
+    parser.add_argument("--every", action="store_true", help="each model, to architectures.csv")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     keep = declare_torchvision()
+    if options.every:
+        names = arch.zoo.names()[:1] if options.quick else arch.zoo.names()
+        rows = list(every(names))
+        if not options.quick:
+            write_csv(rows, README.with_name("architectures.csv"))
+        return
     read = list(reading(1 if options.quick else 3))
     compared = list(sets(200 if options.quick else 10_000))
     command = "python -m bench.arch --write-table"

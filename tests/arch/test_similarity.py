@@ -1,6 +1,7 @@
 import importlib.abc
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -125,6 +126,19 @@ class TestZoo:
         for vocabulary in ("published", "canonical", "fine"):
             expected = arch.zoo.sequence(name, vocabulary).tokens
             assert arch.sequence(model, vocabulary).tokens == expected
+
+    @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="keras is not installed")
+    @pytest.mark.skipif(
+        importlib.util.find_spec("tensorflow") is not None, reason="Keras has its own backend"
+    )
+    def test_keras_runs_on_torch_where_nothing_else_was_chosen(self):
+        environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+        code = "from neurn import arch; print(len(arch.sequence(arch.zoo.build('MobileNet'))))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) == len(arch.zoo.sequence("MobileNet"))
 
     @pytest.mark.parametrize("name", ["ProxylessNAS", "VGG16", "ViT-B", "torchvision/vgg13"])
     def test_a_missing_package_is_one_sentence(self, name, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 
 from neurn._optional import import_optional
 from neurn.arch.graph import exported
-from neurn.arch.keras import keras_layers
+from neurn.arch.keras import import_keras, keras_layers
 from neurn.arch.layers import Layer
 from neurn.arch.onnx import onnx_layers
 
@@ -51,7 +51,7 @@ def read_file(path: Path) -> tuple[tuple[Layer, ...], str]:
     if suffix == ".onnx":
         import_optional("onnx", "onnx")
     if suffix == ".keras":
-        keras = import_optional("keras", "keras")
+        keras = import_keras()
     try:
         if suffix == ".onnx":
             layers = onnx_layers(path)

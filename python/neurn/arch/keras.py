@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from neurn._optional import import_optional
 from neurn.arch.layers import Layer
+
+
+def import_keras(module: str = "keras", extra: str = "keras") -> Any:
+    """Import Keras, on torch where no backend was chosen and its own choice is not installed.
+
+    Parameters
+    ----------
+    module : str
+        Keras, or a module of it.
+    extra : str
+        The extra of ``neurn`` that brings it.
+
+    Raises
+    ------
+    MissingExtraError
+        If Keras is not installed.
+    """
+    chosen = "keras" in sys.modules or "KERAS_BACKEND" in os.environ
+    if not chosen and importlib.util.find_spec("tensorflow") is None:
+        os.environ["KERAS_BACKEND"] = "torch"
+    return import_optional(module, extra)
 
 
 def keras_layers(model: Any) -> tuple[Layer, ...]:

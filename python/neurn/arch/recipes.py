@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurn._optional import import_optional
+from neurn.arch.keras import import_keras
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Recipe:
     def build(self) -> Any:
         """Import the package and make the model, with random weights."""
         module, _, name = self.target.partition(":")
-        return getattr(import_optional(module, "zoo"), name)(**self.arguments)
+        find = import_keras if self.package == "keras" else import_optional
+        return getattr(find(module, "zoo"), name)(**self.arguments)
 
 
 def _keras(name: str, shown_as: str = "") -> Recipe:
