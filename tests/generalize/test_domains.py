@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from neurn.generalize import DataError, NoData, NoDataError, domains, load
+from neurn.generalize import DataError, NoData, NoDataError, Source, domains, load
 
 from . import files
 
@@ -153,13 +153,34 @@ def test_the_first_images_are_the_source(tmp_path):
     assert (source.n_train, source.n_validation, source.n_test) == (8, 2, 7)
     assert (source.data.images == domain.train.images[:10]).all()
     split = source.split(0)
-    assert (split.test.images == domain.test.images[:7]).all()
-    assert len(domain.as_target(3)) == 3
+    assert (split.test.images == domain.test.images[split.test.ids]).all()
+    assert len(domain.as_target(3)) == len(set(domain.as_target(3).ids)) == 3
     assert domain.class_names == tuple("0123456789")
     with pytest.raises(ValueError, match="validation must lie between 0 and 1"):
         domain.as_source(validation=1.0)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         domain.as_source(0)
+
+
+def test_files_in_the_order_of_classes_are_not_cut_off_by_class(tmp_path):
+    images, labels = files.digits(200, (9, 9))
+    order = np.argsort(labels, kind="stable")
+    for name, place in (("sorted", order), ("mixed", np.arange(200))):
+        x, y = images[place], labels[place]
+        np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    ordered, mixed = (load(f"own={tmp_path / name}.npz", size=9) for name in ("sorted", "mixed"))
+    source = ordered.as_source(n=50, n_test=40)
+    assert np.bincount(source.data.labels).tolist() == [5] * 10
+    # The common "first n" where that holds every class.
+    assert (mixed.as_source(n=50).data.images == mixed.train.images[:50]).all()
+    test = source.split(0).test
+    assert test.ids.tolist() == sorted(test.ids)
+    for found in (test, ordered.as_target(40)):
+        assert np.bincount(ordered.test.labels[found.ids]).tolist() == [4] * 10
+        assert found.accuracy(ordered.test.labels[found.ids]) == 1.0
+    assert (ordered.as_target(40).ids == ordered.as_target(40).ids).all()
+    pooled = Source.pooled("both", [source, source])
+    assert np.bincount(pooled.test.labels).tolist() == [8] * 10
 
 
 def test_missing_data_say_how_to_get_them(tmp_path):

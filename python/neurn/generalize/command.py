@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=none, help="default: 5")
     parser.add_argument("--first", metavar="N", type=int, default=none, help="images of the source")
-    parser.add_argument("--limit", metavar="N", type=int, default=none, help="images of each test")
+    parser.add_argument("--limit", metavar="N", type=int, default=none, help="of each test set")
     parser.add_argument("--size", metavar="PIXELS", type=int, default=none, help="default: 32")
     parser.add_argument(
         "--protocol", choices=sweeps.PROTOCOLS, default=none, help="default: single"

@@ -90,6 +90,10 @@ class Dataset:
         """Return the first `count` samples, or all for None."""
         return self if count is None else self.subset(np.arange(min(count, len(self))))
 
+    def sample(self, count: int | None) -> Dataset:
+        """Return the `count` samples that `sample_places` chooses, or all for None."""
+        return self if count is None else self.subset(sample_places(self.labels, count))
+
     def sha256(self) -> str:
         """SHA-256 over shape, pixels and labels, as hexadecimal digits."""
         return sha256_of(self.images, self.labels)
@@ -157,14 +161,6 @@ class EvaluationSet:
     def with_images(self, name: str, images: Images) -> EvaluationSet:
         """Return the same samples seen in another domain, labels carried along unseen."""
         return EvaluationSet(name, images, self.__labels, self.ids)
-
-    def first(self, count: int | None) -> EvaluationSet:
-        """Return the first `count` samples, or all for None."""
-        if count is None or count >= len(self):
-            return self
-        return EvaluationSet(
-            self.name, self.images[:count], self.__labels[:count], self.ids[:count]
-        )
 
     def accuracy(self, predictions: Labels) -> float:
         """Fraction of `predictions` (int64, shape (N,)) that equal the labels.
@@ -255,7 +251,7 @@ class Source:
         Number of images in each part. Without `test`, together at most ``len(data)``; with it,
         `n_test` counts from there.
     test : Dataset, optional
-        Test part of the domain, the same for every seed.
+        Test part of the domain; `sample_places` chooses `n_test` of it, the same for every seed.
     groups : ndarray of int64, shape (N,), optional
         Domain of each image of pooled domains; splits then keep these in proportion too.
     class_names : tuple of str
@@ -319,7 +315,7 @@ class Source:
             sum(source.n_train for source in sources),
             sum(source.n_validation for source in sources),
             sum(source.n_test for source in sources),
-            test=_join(name, [t.first(s.n_test) for s, t in zip(sources, tests, strict=True)])
+            test=_join(name, [t.sample(s.n_test) for s, t in zip(sources, tests, strict=True)])
             if tests
             else None,
             groups=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
@@ -349,7 +345,7 @@ class Source:
         )
         test, ids = self.data, rest
         if self.test is not None:
-            test, ids = self.test, np.arange(self.n_test)
+            test, ids = self.test, sample_places(self.test.labels, self.n_test)
         return Split(
             self.data.subset(train),
             self.data.subset(validation),
@@ -379,6 +375,20 @@ def stratified_order(labels: Labels, seed: int) -> npt.NDArray[np.intp]:
         # Spread each class evenly over (0, 1); sorting by place then interleaves the classes.
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
     return order[np.argsort(place, kind="stable")]
+
+
+def sample_places(labels: Labels, count: int) -> npt.NDArray[np.intp]:
+    """Places of `count` samples, every class in proportion, in their order, always the same.
+
+    Files are often in the order of classes: their first samples would be of one class.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (N,)
+    count : int
+        All, if there are fewer.
+    """
+    return np.sort(stratified_order(labels, 0)[:count])
 
 
 def random_generator(seed: int, purpose: str) -> np.random.Generator:

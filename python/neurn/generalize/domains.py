@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neurn.generalize import readers
-from neurn.generalize.datasets import Dataset, EvaluationSet, Source
+from neurn.generalize.datasets import Dataset, EvaluationSet, Source, sample_places
 from neurn.generalize.digits import load_digits
 from neurn.generalize.readers import DataError, Raw
 
@@ -71,11 +71,14 @@ class Domain:
         Parameters
         ----------
         n : int, optional
-            Use the first `n` images of the training part only (of all, without test part).
+            Use the first `n` images of the training part only (of all, without test part); where
+            these lack a class, as in files in the order of classes, `n` with every class in
+            proportion.
         validation : float
             Share of them for selection, above 0 and below 1.
         n_test : int, optional
-            Test images; all of the test part by default, a fifth where there is no such part.
+            Test images, every class in proportion; all of the test part by default, a fifth where
+            there is no such part.
         """
         if not 0 < validation < 1:
             raise ValueError(f"validation must lie between 0 and 1, got {validation}")
@@ -86,6 +89,8 @@ class Domain:
         assert whole is not None  # a domain has a part
         test = self.test if self.train is not None else None
         data = whole.first(n)
+        if len(np.unique(data.labels)) < len(np.unique(whole.labels)):
+            data = whole.sample(n)
         drawn = 0 if test is not None else (n_test or max(1, len(data) // 5))
         kept = max(1, round(validation * (len(data) - drawn)))
         count = min(n_test or len(test), len(test)) if test is not None else drawn
@@ -98,11 +103,12 @@ class Domain:
         Parameters
         ----------
         limit : int, optional
-            The first ones only.
+            So many only, every class in proportion, always the same.
         """
         data = self.test or self.train
         assert data is not None  # a domain has a part
-        return EvaluationSet(self.name, data.images, data.labels).first(limit)
+        places = sample_places(data.labels, len(data) if limit is None else limit)
+        return EvaluationSet(self.name, data.images[places], data.labels[places], places)
 
 
 @dataclass(frozen=True)

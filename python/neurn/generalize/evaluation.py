@@ -124,7 +124,7 @@ def evaluate(
     size : int
         Height and width of the images of named domains.
     limit : int, optional
-        Test images of each named domain, from its beginning.
+        Test images of each named domain, every class in proportion, always the same.
     out : str or Path, optional
         Directory for ``runs.jsonl``, one line per trained model and domain, written when the model
         is trained; made if missing. Lines found there under the same content hash (network with
@@ -163,12 +163,12 @@ def evaluate(
     if not given:
         raise ValueError("source: give at least one")
     sources = [_source(item, data, size, limit) for item in given]  # type: ignore[arg-type]
-    found = [_target(item, data, size, limit) for item in targets]
+    found = [_target(item, data, size) for item in targets]
     if (checkpoints or tensorboard) and out is None:
         raise ValueError("checkpoints and tensorboard need a directory: give out")
     variants = resolve_variants(front_ends)
     maker = resolve_model(model, name)
-    plans = [_check(item, found, many) for item in sources]
+    plans = [_check(item, found, many, limit) for item in sources]
     for plan in plans:
         with torch.random.fork_rng(devices=[]):
             for variant in variants:
@@ -204,7 +204,7 @@ def evaluate(
         tuple(variant.name for variant in variants),
         tuple(info),
         info,
-        _record(job, sources, found, given, command),
+        _record(job, sources, found, given, limit, command),
         examples,
     )
 
@@ -273,24 +273,17 @@ def _source(
 
 
 def _target(
-    item: Target, data: str | Path | None, size: int, limit: int | None
+    item: Target, data: str | Path | None, size: int
 ) -> Shift | Domain | EvaluationSet | NoData:
     if isinstance(item, str):
-        return shift(item) if is_shift(item) else _limited(load_or_no_data(item, data, size), limit)
+        return shift(item) if is_shift(item) else load_or_no_data(item, data, size)
     if isinstance(item, Dataset):
         return EvaluationSet(item.name, item.images, item.labels)
     if not isinstance(item, Shift | Domain | EvaluationSet | NoData):
         raise TypeError(
             f"target must be a Shift, Domain, Dataset, EvaluationSet, NoData or str, got {item!r}"
         )
-    return _limited(item, limit) if isinstance(item, Domain) else item
-
-
-def _limited(item: Domain | NoData, limit: int | None) -> Domain | NoData:
-    if isinstance(item, NoData) or limit is None:
-        return item
-    train, test = (part and part.first(limit) for part in (item.train, item.test))
-    return replace(item, train=train, test=test)
+    return item
 
 
 def _names(items: Iterable[Any]) -> set[str]:
@@ -301,7 +294,10 @@ Fixed = Shift | EvaluationSet
 
 
 def _check(
-    source: Source, targets: Sequence[Shift | Domain | EvaluationSet | NoData], many: bool
+    source: Source,
+    targets: Sequence[Shift | Domain | EvaluationSet | NoData],
+    many: bool,
+    limit: int | None,
 ) -> tuple[Source, list[Fixed]]:
     """Choose the targets of one source, and refuse what does not fit."""
     chosen: list[Fixed] = []
@@ -318,9 +314,10 @@ def _check(
                     f"target {item.name!r} has classes {', '.join(item.class_names)}, the source "
                     f"{source.name!r} has {', '.join(source.class_names)}; they must be the same"
                 )
-        target: Fixed = item.as_target() if isinstance(item, Domain) else item
-        same = isinstance(target, EvaluationSet) and (
-            target.name == source.name or sha256_of(target.images) in own
+        target: Fixed = item.as_target(limit) if isinstance(item, Domain) else item
+        whole = item.as_target() if isinstance(item, Domain) and limit is not None else target
+        same = isinstance(whole, EvaluationSet) and (
+            whole.name == source.name or sha256_of(whole.images) in own
         )
         if same and many:
             continue
@@ -531,6 +528,7 @@ def _record(
     sources: Sequence[Source],
     targets: Sequence[Shift | Domain | EvaluationSet | NoData],
     given: Sequence[Any],
+    limit: int | None,
     command: str,
 ) -> dict[str, Any]:
     domains = [item for item in (*given, *targets) if isinstance(item, Domain)]
@@ -555,7 +553,7 @@ def _record(
                 for item in sources
             },
             **{
-                item.name: {"n": len(item.as_target())}
+                item.name: {"n": len(item.as_target(limit))}
                 for item in targets
                 if isinstance(item, Domain)
             },

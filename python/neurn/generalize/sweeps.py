@@ -37,9 +37,9 @@ class Sweep:
         The first is the baseline.
     seeds : int
     first : int, optional
-        Use the first images of the source only.
+        Use the first images of the source only (`neurn.generalize.Domain.as_source`).
     limit : int, optional
-        Test images of each domain.
+        Test images of each domain, every class in proportion.
     validation : float
         Share of the source's images for selection.
     size : int
