@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurn._progress import Progress
 from neurn.align.encoding import Encoded
-from neurn.align.progress import Progress
 from neurn.align.scoring import WholeScores
 
 Device: TypeAlias = str | torch.device | Sequence[str | torch.device]

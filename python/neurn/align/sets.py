@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from neurn import _core
+from neurn._progress import Progress, half, show_progress
 from neurn.align.device import Device, choose_devices, tiled_scores
 from neurn.align.encoding import Encoded, encode
-from neurn.align.progress import Progress, half, show_progress
 from neurn.align.region import is_symmetric, make_region, parse_free_ends
 from neurn.align.scoring import Scoring, WholeScores
 from neurn.align.similarity import normalize, self_scores
@@ -84,7 +84,7 @@ def all_pairs(
     devices = call.devices(device, sequences)
     encoded = encode(sequences, call.scoring)
     symmetric = call.symmetric
-    with show_progress(progress, "aligning") as report:
+    with show_progress(progress, "aligning", "pairs") as report:
         if devices:
             every = range(len(sequences))
             scores = call.tiled(encoded, every, every, devices, report, symmetric)
@@ -153,7 +153,7 @@ def cross_pairs(
     encoded = encode([*a, *b], call.scoring, _numbered(len(a)))
     first, second = range(len(a)), range(len(a), len(a) + len(b))
     two_ways = metric == "similarity" and not call.symmetric
-    with show_progress(progress, "aligning") as report:
+    with show_progress(progress, "aligning", "pairs") as report:
 
         def cross(x: range, y: range, report: Progress | None) -> npt.NDArray[Any]:
             if devices:
@@ -226,7 +226,7 @@ def paired(
     pairs = np.stack([each, each + n], axis=1)
     if metric == "similarity" and not call.symmetric:
         pairs = np.concatenate([pairs, pairs[:, ::-1]])
-    with show_progress(progress, "aligning") as report:
+    with show_progress(progress, "aligning", "pairs") as report:
         scores = _core.align_pairs(
             encoded.tokens,
             encoded.offsets,

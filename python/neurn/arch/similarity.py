@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from neurn import align
 from neurn._optional import import_optional
-from neurn.align.progress import Progress
+from neurn._progress import Progress
 from neurn.arch import zoo
 from neurn.arch.graded import Graded, gap_scores, prepared
 from neurn.arch.layers import LayerSequence

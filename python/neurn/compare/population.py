@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurn._device import check_device
-from neurn.align.progress import Progress, show_progress
+from neurn._progress import Progress, show_progress
 from neurn.compare.inputs import (
     Activity,
     Floats,
@@ -83,7 +83,7 @@ def run(
     lines: list[dict[str, Any]] = []
     steps = len(parts) * (permutations + bootstrap)
     done = 0
-    with show_progress(progress, "resampling") as report:
+    with show_progress(progress, "resampling", "samples") as report:
 
         def step() -> None:
             nonlocal done

@@ -13,7 +13,7 @@ import torch
 
 from neurn._device import check_device
 from neurn._optional import import_optional
-from neurn.align.progress import Progress, show_progress
+from neurn._progress import Progress, show_progress
 from neurn.compare.inputs import (
     Floats,
     Responses,
@@ -116,7 +116,7 @@ def regression(
     else:
         predict = partial(_pls, activity.values, outer, inner_folds, seed, components)
     scores = np.empty((1 + permutations, len(one)))
-    with show_progress(progress, "fits") as report:
+    with show_progress(progress, "fitting", "fits") as report:
         for k in range(1 + permutations):
             target = truth[random.permutation(one.scenes)] if k else truth
             guess, picked = predict(target)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurn._device import check_device
 from neurn._optional import import_optional
-from neurn.align.progress import Progress, show_progress
+from neurn._progress import Progress, show_progress
 from neurn.compare import baselines as known
 from neurn.compare.distances import Found, between, normalizer, pair, to_tensor
 from neurn.compare.inputs import (
@@ -263,7 +263,7 @@ def _null(
     n = len(score)
     total, squares, below = np.zeros(n), np.zeros(n), np.zeros(n)
     random = np.random.default_rng([seed, 1])
-    with show_progress(progress, "permutations") as report:
+    with show_progress(progress, "shuffling", "permutations") as report:
         for done in range(permutations):
             values = _array(kind.score(kind.permuted(random), pairing).score)
             total += values

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurn.align.progress import Progress
+from neurn._progress import Progress
 from neurn.compare import moments, population
 from neurn.compare.inputs import Floats, Responses, at_least, one_of
 from neurn.compare.rdm import (

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from neurn._device import check_device
 from neurn._files import open_atomic
 from neurn._optional import import_optional
-from neurn.align.progress import Progress, show_progress
+from neurn._progress import Progress, show_progress
 from neurn.arch.trace import quiet
 from neurn.features.front_end import WithFrontEnd
 from neurn.features.models import NamedModel
@@ -367,7 +367,7 @@ def _run(
         torch.backends.cudnn.flags(deterministic=True, benchmark=False),
         torch.autocast(place.type, dtype=torch.bfloat16, enabled=amp),
         collector.attached(),
-        show_progress(progress, "features") as report,
+        show_progress(progress, "features", "images") as report,
     ):
         torch.manual_seed(seed)
         try:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from neurn._device import check_device
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
-from neurn.align.progress import Progress, show_progress
+from neurn._progress import Progress, show_progress
 from neurn.features.extract import describe, first_tensor, input_channels
 from neurn.features.front_end import WithFrontEnd
 from neurn.features.models import NamedModel
@@ -133,7 +133,7 @@ def finetune(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         log = _resume(folder / _CHECKPOINT, settings, model, optimizer)
-    with show_progress(progress, "epochs") as report, torch.random.fork_rng():
+    with show_progress(progress, "training", "epochs") as report, torch.random.fork_rng():
         for epoch in range(len(log) + 1, epochs + 1):
             # A seed of each epoch: one that goes on is the same as one that was never stopped.
             torch.manual_seed(seed * 100_003 + epoch)

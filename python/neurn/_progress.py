@@ -1,4 +1,4 @@
-"""How far a set of alignments is."""
+"""How far long work is: a bar, lines, or a call for each step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ Progress = Callable[[int, int], object]
 
 
 @contextmanager
-def show_progress(progress: bool | Progress | None, title: str) -> Iterator[Progress | None]:
-    """Provide what the native library calls with the numbers of pairs done and of all.
+def show_progress(
+    progress: bool | Progress | None, title: str, unit: str
+) -> Iterator[Progress | None]:
+    """Provide what is called with the numbers done and of all.
 
     Parameters
     ----------
@@ -20,6 +22,9 @@ def show_progress(progress: bool | Progress | None, title: str) -> Iterator[Prog
         True: a bar of tqdm if that is installed, else a line on stderr; a callable is called with
         both numbers; None or False: nothing.
     title : str
+        What is being done.
+    unit : str
+        What is counted, in the plural.
 
     Raises
     ------
@@ -34,9 +39,9 @@ def show_progress(progress: bool | Progress | None, title: str) -> Iterator[Prog
         try:
             from tqdm import tqdm
         except ImportError:
-            yield _line(title)
+            yield _line(title, unit)
         else:
-            with tqdm(desc=title, unit=" pairs", unit_scale=True) as bar:
+            with tqdm(desc=title, unit=f" {unit}", unit_scale=True) as bar:
                 yield _bar(bar)
     else:
         raise TypeError(f"progress must be True, False, None or callable, got {progress!r}")
@@ -57,9 +62,9 @@ def _bar(bar: Any) -> Progress:
     return advance
 
 
-def _line(title: str) -> Progress:
+def _line(title: str, unit: str) -> Progress:
     def write(done: int, total: int) -> None:
         end = "\n" if done == total else ""
-        print(f"\r{title}: {done:,} of {total:,} pairs", end=end, file=sys.stderr, flush=True)
+        print(f"\r{title}: {done:,} of {total:,} {unit}", end=end, file=sys.stderr, flush=True)
 
     return write
