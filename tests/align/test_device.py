@@ -322,12 +322,21 @@ def test_side_stream_and_graph(scoring):
         beside = torch.ops.neurn.nw_scores(*call)
     torch.cuda.current_stream().wait_stream(stream)
     assert torch.equal(beside, wanted)
+    every = torch.arange(30, device="cuda")
+    cross = [*call[:2], every.clone(), every, *call[3:]]
+    crossed = torch.ops.neurn.nw_cross_scores(*cross)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         replayed = torch.ops.neurn.nw_scores(*call)
-    call[2].copy_(call[2].flip(0))  # other pairs: what runs is chosen anew
+        cross_replayed = torch.ops.neurn.nw_cross_scores(*cross)
+    for numbers in call[2], cross[2]:  # other pairs: what runs is chosen anew
+        numbers.copy_(numbers.flip(0))
     graph.replay()
     assert torch.equal(replayed, wanted.flip(0))
+    assert torch.equal(cross_replayed, crossed.flip(0))
+    call[2].fill_(30)  # there is no such sequence, and nobody who could say so
+    graph.replay()
+    assert (replayed.isnan() if replayed.is_floating_point() else replayed == -(2**31)).all()
 
 
 @needs_gpu
