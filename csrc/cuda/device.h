@@ -94,6 +94,16 @@ NEURN_DEVICE int64_t atomic_add(int64_t* at, int64_t value) {
   return static_cast<int64_t>(
       atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value)));
 }
+// atomic_add(at, 1) of each lane that is here: one addition for all with the same place. For blocks
+// of one dimension.
+NEURN_DEVICE int count_up(int* at) {
+  const unsigned same = __match_any_sync(__activemask(), reinterpret_cast<unsigned long long>(at));
+  const unsigned lane = threadIdx.x % 32;
+  const int first = __ffs(static_cast<int>(same)) - 1;
+  int before = 0;
+  if (static_cast<int>(lane) == first) before = atomicAdd(at, __popc(same));
+  return __shfl_sync(same, before, first) + __popc(same & ((1u << lane) - 1));
+}
 NEURN_DEVICE void atomic_or(int* at, int value) { atomicOr(at, value); }
 NEURN_DEVICE void atomic_max(int* at, int value) { atomicMax(at, value); }
 NEURN_DEVICE void atomic_max(int64_t* at, int64_t value) {

@@ -39,6 +39,9 @@ struct Dim {
 
 enum class Order { forward, reverse, random };
 inline Order order = Order::forward;
+// Whether all blocks of a launch take turns, for kernels whose blocks wait for each other; else one
+// cluster runs after the other.
+inline bool together = false;
 
 enum class Wait { block, named, warp, cluster };
 constexpr const char* wait_names[] = {"__syncthreads", "a named barrier", "a shuffle",
@@ -68,7 +71,7 @@ struct Grid {
   int cluster;
   int64_t shared;
   const std::function<void()>* body;
-  std::vector<Thread> threads;  // of the cluster that runs
+  std::vector<Thread> threads;  // of the blocks that run
   std::map<std::tuple<int, int, int>, std::vector<Thread*>> waiting;
   ucontext_t scheduler;
   void* scheduler_stack;
@@ -203,10 +206,12 @@ inline void launch(int64_t blocks, int threads, int groups, int64_t shared, int 
   const int per_block = threads * groups;
   if (blocks <= 0 || blocks > INT32_MAX || blocks % cluster != 0) fail("not a possible grid");
   if (per_block > 1024 || threads % 32 != 0 || cluster > 8) fail("not a possible block");
-  for (int64_t first = 0; first < blocks; first += cluster) {
-    std::vector<Block> members(static_cast<size_t>(cluster));
-    g.threads.assign(static_cast<size_t>(cluster) * static_cast<size_t>(per_block), Thread{});
-    for (int rank = 0; rank < cluster; ++rank) {
+  if (together && cluster > 1) fail("clusters run one after the other only");
+  const int at_once = together ? static_cast<int>(blocks) : cluster;
+  for (int64_t first = 0; first < blocks; first += at_once) {
+    std::vector<Block> members(static_cast<size_t>(at_once));
+    g.threads.assign(static_cast<size_t>(at_once) * static_cast<size_t>(per_block), Thread{});
+    for (int rank = 0; rank < at_once; ++rank) {
       Block& block = members[static_cast<size_t>(rank)];
       block.index = {static_cast<unsigned>(first + rank), 0, 0};
       block.rank = rank;
@@ -304,6 +309,7 @@ V atomic_add(V* at, V value) {
   *at += value;
   return old;
 }
+inline int count_up(int* at) { return atomic_add(at, 1); }
 inline void atomic_or(int* at, int value) { *at |= value; }
 template <class V>
 void atomic_max(V* at, V value) {

@@ -225,8 +225,47 @@ void check_scores() {
     check(set, random_pairs(set, 11), table(symbols, -5, 9, -3, -1));
     check(set, random_pairs(set, 11), table(symbols, -100000, 100000, 0, -1));
   }
+  // In shared memory, 32 copies of it, 16, or one, as they fit.
+  for (const int64_t symbols : {27, 28, 29, 42, 43, 60, 61}) {
+    const Set set(sizes(9, 0, 70), symbols);
+    for (int device = 0; device < 5; ++device) {
+      check(set, random_pairs(set, 11), table(symbols, -5, 9, -3, -1));
+    }
+    check(set, random_pairs(set, 11), table(symbols, -5000, 9000, 0, -1));
+  }
   const Set rare(sizes(6, 0, 50), 65536);
   check(rare, random_pairs(rare, 9), two(2, -1, -1, -1));
+}
+
+// The most that 16 and 32 bits are taken for, and 1 more.
+void check_limits() {
+  const std::vector<int64_t> lengths{7, 7, 1, 1, 40, 6, 2, 8, 0, 4, 70};
+  const Set set(lengths, 2), alike(lengths, 1);  // alike: scores that are as large as can be
+  const int64_t most = int64_t{1} << 30;
+  for (const int64_t further : {0, 1}) {
+    Costs all[] = {two(32767 + further, -32768, -8192, 0),
+                   two(4681 + further, -32768, -8192, 0),
+                   two(4679 + further, -32768, -8192, -1),
+                   two(4681, -32768, -8192 - further, 0),
+                   two(16384, -32768, -8192, 0),
+                   two(4096, -32768, -8192, 0),
+                   two(most / 2, -most, 1 - most / 4, 0),
+                   two(most - 1 + further, -most, 1 - most / 4, 0),
+                   two(153391689 + further, -most, 1 - most / 4, 0),
+                   two(153391687 + further, -most, 1 - most / 4, -1),
+                   two(153391689, -most, 1 - most / 4 - further, 0),
+                   table(2, -2 * most, 4681 + further, -8192, 0),
+                   table(2, -2 * most, most - 1 + further, 1 - most / 4, 0)};
+    for (Costs& costs : all) {
+      costs.floating = true;  // sums beyond int32 among them
+      if (costs.symbols > 0) {
+        costs.substitution[0] = costs.substitution[3] = 4681 + further;
+        costs.substitution[1] = -2 * most;
+      }
+      check(set, random_pairs(set, 40), costs);
+      check(alike, random_pairs(alike, 60), costs);
+    }
+  }
 }
 
 // Every one of some sequences with every one of others.
@@ -280,6 +319,11 @@ void check_crosses() {
   check_cross(set, 0, 5, two(1, -2, 0, -2));
   const Set many(sizes(20, 0, 60), 5000);
   check_cross(many, 40, 40, two(1, -2, 0, -2));
+  const Set empty({0, 0, 0}, 2);
+  check_cross(empty, 40, 40, two(1, -2, 0, -2));
+  // Queries may be longer than targets may.
+  const Set tall({4097, 5, 20, 0, 4099, 17}, 3);
+  check_all(tall, {0, 4, 1, 4, 0, 2}, {1, 2, 3, 5, 5, 1}, two(1, -2, 0, -2));
   // Sums of differences near what their planes hold.
   const Set longest({4096, 3, 40, 0, 1, 2, 1, 5, 4096}, 1);
   check_all(longest, {0, 1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7, 1}, {8, 1, 8, 7, 4, 5, 6, 3},
@@ -296,6 +340,25 @@ void check_long() {
   Costs wide = two(int64_t{1} << 36, -3, -5, -(int64_t{1} << 33));
   wide.floating = true;
   check(set, pairs, wide);
+  // More pairs than have room at a time, by blocks one after the other and all together.
+  const Set many({2049, 2300, 2304, 2305, 1, 5, 31, 32, 33}, 3);
+  std::vector<int64_t> crowd;
+  for (int64_t p = 0; p < 20; ++p) crowd.push_back(draw(0, 3)), crowd.push_back(draw(4, 8));
+  const int64_t enough = cuda::most_border_bytes;
+  for (const bool together : {false, true}) {
+    emulator::together = together;
+    for (const int64_t bytes : {int64_t{1}, int64_t{1000}, enough}) {
+      cuda::most_border_bytes = bytes;
+      check(many, crowd, two(1, -2, 0, -2));
+    }
+    check(many, crowd, table(3, -4, 11, -10, -1));
+    check(many, crowd, wide);
+  }
+  emulator::together = false;
+  // The longest that sets promise.
+  const Set longest({65535, 3, 0, 1}, 4);
+  check(longest, {0, 1, 1, 0, 0, 2, 2, 0, 3, 0}, two(2, -1, 0, -1));
+  check(longest, {0, 1, 3, 0, 2, 0}, table(4, -4, 11, -10, -1));
 }
 
 // Paths of pairs, in memory for `slots` of them at a time.
@@ -324,6 +387,8 @@ void check_paths(const Set& set, const std::vector<int64_t>& listed, const Costs
   const std::string what = "paths of " + costs.name + ", open " + std::to_string(costs.gap_open) +
                            ", gap " + std::to_string(costs.gap_extend);
   if (!cuda::paths(given.problem, out, memory, stream)) return expect(false, what);
+  const int64_t arguments = 2 * int64_t(set.tokens.size()) + 4 * int64_t(costs.substitution.size());
+  expect(taken.taken <= memory + arguments + 1024, what + ", in the memory that they may take");
   const Expected call(set, costs);
   bool right = true;
   for (int64_t p = 0; p < count; ++p) {
@@ -359,6 +424,10 @@ void check_every_path() {
     refused = std::string(error.what()).find("memory must be at least 48000 bytes") == 0;
   }
   expect(refused, "refuses to take more memory");
+  const Set longest({65535, 2}, 3);
+  check_paths(longest, {0, 1}, two(1, -2, 0, -2), 1 << 20);
+  check_paths(longest, {0, 1}, two(1, -2, -3, -1), 1 << 20);
+  check_paths(longest, {1, 0}, two(1, -2, 0, -2), 65535 * 64);
 }
 
 void refused(const char* what, const Set& set, const std::vector<int64_t>& listed,
@@ -407,6 +476,7 @@ void check_refusals() {
 int main() {
   using namespace neurn::align;
   check_scores();
+  check_limits();
   check_crosses();
   check_long();
   check_every_path();

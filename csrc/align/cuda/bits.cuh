@@ -281,7 +281,7 @@ __global__ void sort_side(const __grid_constant__ SideCall call, bool place) {
   for (int64_t i = thread_number(); i < call.count; i += thread_count(call.blocks)) {
     const int64_t size = size_of(call.plan.p, call.side[i]);
     const int bin = static_cast<int>(size < longest_target ? longest_target - size : 0);
-    const int at = atomic_add(&call.bins[bin], 1);
+    const int at = count_up(&call.bins[bin]);
     if (place) call.order[at] = static_cast<uint32_t>(i);
   }
 }

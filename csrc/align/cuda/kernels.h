@@ -45,6 +45,9 @@ constexpr int64_t scores_of(const Problem& p) {
 // hold what it must; where nothing waits, scores are then NaN or the least int32_t instead.
 // Throws std::runtime_error with one sentence.
 bool scores(const Problem& problem, void* out, bool waits, const Stream& stream);
+// Memory that long pairs may take for what is between their strips; one pair at least has room.
+// Tests give less, so that pairs wait for each other.
+extern int64_t most_border_bytes;
 
 // Where the best alignments of pairs go: moves (1 diagonal, 2 up, 4 left) of pair p are
 // moves[begins[p] .. starts[p + 1]).

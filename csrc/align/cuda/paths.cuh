@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(wavefront_threads)
   using Note = Notes<affine, R>;
   const Report& report = *call.plan.report;
   if (report.errors != 0) return;
-  const Look look(call.plan, nullptr);
+  const Look look(call.plan, SharedScores{});
   const int lane = static_cast<int>(threadIdx.x) % T;
   const int64_t warps_of_block = call.threads / T, warps = call.blocks * warps_of_block;
   const int64_t warp = blockIdx.x * warps_of_block + threadIdx.x / T;

@@ -10,6 +10,7 @@ namespace neurn::align::cuda {
 using neurn::cuda::atomic_add;
 using neurn::cuda::atomic_max;
 using neurn::cuda::atomic_or;
+using neurn::cuda::count_up;
 using Token = uint16_t;
 
 // How scores are held. Pairs that are long are cut into strips for all of the device; of the others
@@ -250,7 +251,7 @@ NEURN_DEVICE int bin_of(const PlanCall& call, int64_t pair) {
   return 2 + (kind == short16 ? size_bins : 0) + size;
 }
 
-// place: after find_starts, else counts.
+// place: after find_starts, else counts. Sets of one length are one bin: lanes count together.
 __global__ void sort_pairs(const __grid_constant__ PlanCall call, bool place) {
   const bool wrong = call.report->errors != 0;
   for (int64_t i = thread_number(); i < call.p.pairs.count; i += thread_count(call.blocks)) {
@@ -264,7 +265,7 @@ __global__ void sort_pairs(const __grid_constant__ PlanCall call, bool place) {
     }
     const int bin = bin_of(call, i);
     if (bin < 0) continue;
-    const int at = atomic_add(&call.bins[bin], 1);
+    const int at = count_up(&call.bins[bin]);
     if (place) call.order[at] = static_cast<uint32_t>(i);
   }
 }

@@ -10,6 +10,9 @@
 #include "wavefront.cuh"
 
 namespace neurn::align::cuda {
+
+int64_t most_border_bytes = int64_t{256} << 20;
+
 namespace {
 
 using neurn::cuda::allocate;
@@ -18,8 +21,8 @@ using neurn::cuda::Shape;
 
 constexpr int plan_threads = 256;
 constexpr int most_shared_symbols = 256;
-// Memory that long pairs may take for what is between their strips.
-constexpr int64_t most_border_bytes = int64_t{256} << 20;
+// Shared memory that the system takes of each block.
+constexpr int64_t block_bytes = 1024;
 // Memory that bit planes may take for what is between their passes.
 constexpr int64_t most_bit_bytes = int64_t{1} << 30;
 // The share of lanes that must have something to do, for bit planes to be faster than numbers.
@@ -209,7 +212,8 @@ class Scores {
     const int64_t each =
         call.threads * int64_t{call.quads} * planes * static_cast<int64_t>(sizeof(Quad));
     const int64_t processors = stream_.device.processors;
-    const int64_t fitting = std::min<int64_t>(stream_.device.shared_processor / (shared + 1024), 2);
+    const int64_t fitting =
+        std::min<int64_t>(stream_.device.shared_processor / (shared + block_bytes), 2);
     call.blocks =
         static_cast<int>(std::min({groups * chunks, fitting * processors, most_bit_bytes / each}));
     // Few blocks would leave most of the device idle.
@@ -246,7 +250,7 @@ class Scores {
   void run_kinds() {
     const bool compares = call_.p.symbols == 0;
     const bool shares =
-        call_.p.symbols <= most_shared_symbols && table_bytes() <= stream_.device.shared_block;
+        call_.p.symbols <= most_shared_symbols && table_bytes(1) <= stream_.device.shared_block;
     if (any(long64)) {
       // Affine gaps that open for nothing are linear ones.
       compares ? run_long<OneLong, true, Compare<OneLong>>(long64)
@@ -258,40 +262,51 @@ class Scores {
     }
     if (any(short32)) {
       if (compares) {
-        run_short<OneInt, affine, Compare<OneInt>, 8>(short32, false, -1);
+        run_short<OneInt, affine, Compare<OneInt>, 8>(short32, 0, -1);
       } else {
-        if (shares) run_short<OneInt, affine, SharedTable<OneInt>, 8>(short32, true, 1);
-        run_short<OneInt, affine, GlobalTable<OneInt>, 8>(short32, false, shares ? 0 : -1);
+        if (shares) run_short<OneInt, affine, SharedTable<OneInt>, 8>(short32, table_copies(), 1);
+        run_short<OneInt, affine, GlobalTable<OneInt>, 8>(short32, 0, shares ? 0 : -1);
       }
     }
     if (any(short16)) {
       if (compares) {
-        run_short<TwoShorts, affine, Compare<TwoShorts>, 4>(short16, false, -1);
+        run_short<TwoShorts, affine, Compare<TwoShorts>, 4>(short16, 0, -1);
       } else if (shares) {
-        run_short<TwoShorts, affine, SharedTable<TwoShorts>, 4>(short16, true, -1);
+        run_short<TwoShorts, affine, SharedTable<TwoShorts>, 4>(short16, table_copies(), -1);
       } else {
-        run_short<TwoShorts, affine, GlobalTable<TwoShorts>, 4>(short16, false, -1);
+        run_short<TwoShorts, affine, GlobalTable<TwoShorts>, 4>(short16, 0, -1);
       }
     }
   }
 
-  int64_t table_bytes() const {
-    return call_.p.symbols * call_.p.symbols * static_cast<int64_t>(sizeof(int16_t));
+  int64_t table_bytes(int64_t copies) const {
+    return SharedScores::words_of(call_.p.symbols, copies) * static_cast<int64_t>(sizeof(uint32_t));
+  }
+  // A bank for every lane, or for every two, where two blocks then fit on a processor.
+  int table_copies() const {
+    for (const int copies : {32, 16}) {
+      const int64_t bytes = table_bytes(copies);
+      if (bytes <= stream_.device.shared_block &&
+          2 * (bytes + block_bytes) <= stream_.device.shared_processor) {
+        return copies;
+      }
+    }
+    return 1;
   }
 
   // Blocks that fill the device, or do all there is to do.
   int64_t blocks_for(int64_t warps, int64_t shared) const {
-    const int64_t fitting = stream_.device.shared_processor / (shared + 1024);
+    const int64_t fitting = stream_.device.shared_processor / (shared + block_bytes);
     const int64_t most = stream_.device.processors * std::clamp<int64_t>(fitting, 1, 2);
     return std::clamp<int64_t>(warps, 1, most);
   }
 
   template <class S, bool affine, class Look, int T>
-  void run_short(int kind, bool shared_table, int narrow) {
+  void run_short(int kind, int copies, int narrow) {
     constexpr int R = short_rows / T, groups = 32 / T;
-    const int64_t shared = shared_table ? table_bytes() : 0;
+    const int64_t shared = copies > 0 ? table_bytes(copies) : 0;
     const int64_t warps = ceil_div(count(kind), groups * S::pairs);
-    ShortCall call{call_, blocks_for(warps, shared), kind, shared_table, narrow, nullptr, 0};
+    ShortCall call{call_, blocks_for(warps, shared), kind, copies, narrow, nullptr, 0};
     call.columns = std::clamp<int64_t>(columns(), 1, longest_short);
     const int64_t lanes = call.blocks * wavefront_threads / T;
     if (rows() > short_rows) {

@@ -211,9 +211,9 @@ struct ShortCall {
   PlanCall plan;
   int64_t blocks;
   int kind;
-  bool shared_table;  // whether Look wants it
-  int narrow;         // 1: only where the table fits 16 bits, 0: only where not, -1: in any case
-  void* borders;      // `columns` for each group of lanes
+  int copies;     // of the table in shared memory, 0 where Look wants none
+  int narrow;     // 1: only where the table fits 16 bits, 0: only where not, -1: in any case
+  void* borders;  // `columns` for each group of lanes
   int64_t columns;
 };
 
@@ -228,15 +228,9 @@ __global__ void __launch_bounds__(wavefront_threads, 2)
   const int64_t begin = report.starts[call.kind], end = report.starts[call.kind + 1];
   if (begin == end || report.errors != 0) return;
   if (call.narrow >= 0 && report.narrow_table() != (call.narrow == 1)) return;
-  int16_t* table = reinterpret_cast<int16_t*>(neurn::cuda::shared_memory());
-  if (call.shared_table) {
-    const int count = static_cast<int>(call.plan.p.symbols * call.plan.p.symbols);
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += wavefront_threads) {
-      table[i] = static_cast<int16_t>(call.plan.shifted(call.plan.table[i]));
-    }
-    __syncthreads();
-  }
-  const Look look(call.plan, table);
+  const SharedScores shared{reinterpret_cast<uint32_t*>(neurn::cuda::shared_memory()), call.copies};
+  if (call.copies > 0) shared.fill(call.plan);
+  const Look look(call.plan, shared);
   const int lane = static_cast<int>(threadIdx.x) % T;
   const int group = static_cast<int>(threadIdx.x) % 32 / T;
   constexpr int warps_of_block = wavefront_threads / 32;
@@ -318,7 +312,7 @@ __global__ void __launch_bounds__(wavefront_threads, 2)
   const int64_t begin = report.starts[call.kind];
   const int64_t count = report.starts[call.kind + 1] - begin, all = report.strips[call.kind];
   if (count == 0 || report.errors != 0) return;
-  const Look look(call.plan, nullptr);
+  const Look look(call.plan, SharedScores{});
   const int lane = static_cast<int>(threadIdx.x) % T;
   for (;;) {
     int64_t ticket = 0;

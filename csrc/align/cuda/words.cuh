@@ -71,6 +71,32 @@ struct TwoShorts {
   }
 };
 
+// A table of shifted scores in shared memory, two in a word. With `copies` of each word side by
+// side lanes of a warp find theirs in different banks: with 32, without any waiting for another.
+struct SharedScores {
+  uint32_t* words;
+  int copies;
+
+  static constexpr int64_t row_words(int64_t symbols) { return (symbols + 1) / 2; }
+  static constexpr int64_t words_of(int64_t symbols, int64_t copies) {
+    return symbols * row_words(symbols) * copies;
+  }
+  // By all threads of a block, which then sees it.
+  NEURN_DEVICE void fill(const PlanCall& call) const {
+    const int symbols = static_cast<int>(call.p.symbols);
+    const int in_row = static_cast<int>(row_words(symbols));
+    const int count = static_cast<int>(words_of(symbols, copies));
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+      const int word = i / copies, row = word / in_row, column = 2 * (word % in_row);
+      const auto score = [&](int j) {
+        return j < symbols ? static_cast<uint32_t>(call.shifted(call.table[row * symbols + j])) : 0;
+      };
+      words[i] = (score(column) & 0xffffu) | score(column + 1) << 16;
+    }
+    __syncthreads();
+  }
+};
+
 // Looks score(row, column) up; Row and Column stand for the tokens of one cell in each pair.
 // Every one tells whether tokens are equal.
 template <class S>
@@ -82,7 +108,7 @@ struct Compare<TwoShorts> {
   using Column = uint32_t;
   uint32_t equal, change;  // change: unequal, in the bits where it is another
 
-  NEURN_DEVICE Compare(const PlanCall& call, const int16_t*) {
+  NEURN_DEVICE Compare(const PlanCall& call, const SharedScores&) {
     equal = TwoShorts::fill(call.shifted(call.report->match));
     change = equal ^ TwoShorts::fill(call.shifted(call.report->mismatch));
   }
@@ -103,7 +129,7 @@ struct CompareOne {
   using Word = typename S::Word;
   Word equal, unequal;
 
-  NEURN_DEVICE CompareOne(const PlanCall& call, const int16_t*)
+  NEURN_DEVICE CompareOne(const PlanCall& call, const SharedScores&)
       : equal(S::fill(call.shifted(call.report->match))),
         unequal(S::fill(call.shifted(call.report->mismatch))) {}
   NEURN_DEVICE Row row(const Token* tokens) const { return tokens[0]; }
@@ -119,44 +145,51 @@ struct Compare<OneLong> : CompareOne<OneLong> {
   using CompareOne::CompareOne;
 };
 
-// A table of shifted scores in shared memory. Rows and columns stand as distances in bytes: their
-// sum is an address.
+// A table in shared memory.
 template <class S>
 struct SharedTable {
   struct Row {
+    int words[S::pairs];
+  };
+  struct Column {
     int bytes[S::pairs];
   };
-  using Column = Row;
-  const int16_t* table;
-  int symbols;
+  const char* table;
+  int own_bytes, row_words, word_bytes;
 
-  NEURN_DEVICE SharedTable(const PlanCall& call, const int16_t* shared)
-      : table(shared), symbols(static_cast<int>(call.p.symbols)) {}
+  NEURN_DEVICE SharedTable(const PlanCall& call, const SharedScores& shared)
+      : table(reinterpret_cast<const char*>(shared.words)),
+        own_bytes(4 * (static_cast<int>(threadIdx.x) & (shared.copies - 1))),
+        row_words(static_cast<int>(SharedScores::row_words(call.p.symbols))),
+        word_bytes(4 * shared.copies) {}
   NEURN_DEVICE Row row(const Token* tokens) const {
     Row out;
     NEURN_UNROLL
-    for (int h = 0; h < S::pairs; ++h) out.bytes[h] = tokens[h] * symbols * 2;
+    for (int h = 0; h < S::pairs; ++h) out.words[h] = tokens[h] * row_words;
     return out;
   }
   NEURN_DEVICE Column column(const Token* tokens) const {
     Column out;
     NEURN_UNROLL
-    for (int h = 0; h < S::pairs; ++h) out.bytes[h] = tokens[h] * 2;
+    for (int h = 0; h < S::pairs; ++h) {
+      out.bytes[h] = tokens[h] / 2 * word_bytes + tokens[h] % 2 * 2 + own_bytes;
+    }
     return out;
   }
   NEURN_DEVICE typename S::Word score(const Row& row, const Column& column) const {
     if constexpr (S::pairs == 2) {
-      const uint32_t low = static_cast<uint16_t>(at(row.bytes[0] + column.bytes[0]));
-      const uint32_t high = static_cast<uint16_t>(at(row.bytes[1] + column.bytes[1]));
+      const uint32_t low = static_cast<uint16_t>(at(row.words[0], column.bytes[0]));
+      const uint32_t high = static_cast<uint16_t>(at(row.words[1], column.bytes[1]));
       return low | high << 16;
     } else {
-      return at(row.bytes[0] + column.bytes[0]);
+      return at(row.words[0], column.bytes[0]);
     }
   }
 
  private:
-  NEURN_DEVICE int16_t at(int bytes) const {
-    return *reinterpret_cast<const int16_t*>(reinterpret_cast<const char*>(table) + bytes);
+  // One multiplication and addition: these are not what a cell has most of.
+  NEURN_DEVICE int16_t at(int words, int bytes) const {
+    return *reinterpret_cast<const int16_t*>(table + (words * word_bytes + bytes));
   }
 };
 
@@ -172,7 +205,7 @@ struct GlobalTable {
   const int32_t* table;
   int64_t symbols, shift, least;
 
-  NEURN_DEVICE GlobalTable(const PlanCall& call, const int16_t*)
+  NEURN_DEVICE GlobalTable(const PlanCall& call, const SharedScores&)
       : table(call.table),
         symbols(call.p.symbols),
         shift(-2 * call.report->gap_extend),
