@@ -58,6 +58,15 @@ class Stage:
         Tokens of the most frequent block.
     count : int
         How many blocks of one kind; 0 where nothing repeats.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> stage = arch.stages(arch.zoo.sequence("VGG16"))[2]
+    >>> stage.name, stage.unit, stage.count
+    ('block2_pool', ('conv', 'activation'), 3)
+    >>> arch.zoo.sequence("VGG16").tokens[stage.start : stage.stop]
+    ('pool', 'conv', 'activation', 'conv', 'activation', 'conv', 'activation')
     """
 
     name: str
@@ -319,6 +328,18 @@ class BlockPair:
         First place and the one after the last.
     moves : ndarray of uint8
         As in `neurn.align.Alignment`, of their layers.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> a, b = (arch.zoo.sequence(name) for name in ("VGG16", "VGG19"))
+    >>> for pair in arch.align_blocks(a, b).stages[2].blocks:
+    ...     print(pair.a, pair.b)
+    (9, 10) (9, 10)
+    None (10, 12)
+    (10, 12) (12, 14)
+    (12, 14) (14, 16)
+    (14, 16) (16, 18)
     """
 
     a: tuple[int, int] | None
@@ -340,6 +361,20 @@ class StagePair:
         Of the stages of blocks, from 1; 0 where nothing repeats.
     same : bool
         Whether a and b have the same tokens.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> a, b = (arch.zoo.sequence(name) for name in ("VGG16", "VGG19"))
+    >>> for pair in arch.align_blocks(a, b).stages:
+    ...     print(pair.title, pair.same)
+    stage 1: 2 vs 2 blocks True
+    stage 2: 2 vs 2 blocks True
+    stage 3: 3 vs 4 blocks False
+    stage 4: 3 vs 4 blocks False
+    stage 5: 3 vs 4 blocks False
+    block5_pool True
+    stage 6: 2 vs 2 blocks True
     """
 
     a: Stage | None
@@ -385,6 +420,13 @@ class BlockAlignment:
     best_score : int or float
         Of the best alignment that may cut blocks, at least ``alignment.score``.
     stages : tuple of StagePair
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> a, b = (arch.zoo.sequence(name) for name in ("VGG16", "VGG19"))
+    >>> print(arch.align_blocks(a, b, names=("VGG16", "VGG19")).summary)
+    VGG16 and VGG19: score 69 with whole blocks (at best 69 without), similarity 0.92
     """
 
     names: tuple[str, str]

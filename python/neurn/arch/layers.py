@@ -27,6 +27,13 @@ class Layer:
         out of the layer), ``function`` (of an activation).
     shape : tuple of int, optional
         Shape of the output, batch first, where it is known.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> first = arch.zoo.sequence("VGG16").layers[0]
+    >>> first.kind, first.parameters["kernel"], first.shape
+    ('Conv2D', (3, 3), (1, 224, 224, 64))
     """
 
     name: str

@@ -124,6 +124,19 @@ class Similarity:
         Score of the best global alignment of each pair.
     scoring : Scoring or Graded
     vocabulary : Vocabulary
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> found = arch.similarity(["VGG16", "VGG19", "ViT-B"])
+    >>> found
+    <Similarity of 3 architectures: vocabulary 'canonical'>
+    >>> found.index.round(2)
+    array([[1.  , 0.92, 0.17],
+           [0.92, 1.  , 0.17],
+           [0.17, 0.17, 1.  ]])
+    >>> found.shortlist(2)
+    ['VGG16', 'ViT-B']
     """
 
     names: tuple[str, ...]
@@ -377,6 +390,13 @@ class Clusters:
         As of `scipy.cluster.hierarchy.linkage`.
     what, method : str
         As they were asked for.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> found = arch.similarity(["VGG16", "VGG19", "ResNet50", "ResNet101"])
+    >>> found.cluster().groups(2)
+    [['VGG16', 'VGG19'], ['ResNet50', 'ResNet101']]
     """
 
     names: tuple[str, ...]
@@ -426,6 +446,14 @@ def diversity(population: Mapping[str, Any] | Iterable[Any], **options: Any) -> 
     ------
     ValueError
         If there are fewer than two.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> round(arch.diversity(["VGG16", "VGG19"]), 2)
+    0.08
+    >>> round(arch.diversity(["VGG16", "ViT-B"]), 2)
+    0.83
     """
     found = similarity(population, **options)
     count = len(found.names)

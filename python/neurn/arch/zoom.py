@@ -72,6 +72,14 @@ def zoom(
         If matplotlib is not installed; the extra ``arch`` brings it.
     ValueError
         If there are not three models, or one has no layers or more than 60.
+
+    Examples
+    --------
+    >>> from neurn import arch
+    >>> figure = arch.zoom(["VGG11", "VGG16", "VGG19"])
+    >>> len(figure.axes)
+    6
+    >>> figure.savefig("vgg.png")  # doctest: +SKIP
     """
     from neurn.arch.similarity import named_models
 

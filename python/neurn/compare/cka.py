@@ -54,6 +54,27 @@ def cka(
     ------
     ValueError
         If an argument is not allowed; scenes are too few or in another order; responses are NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.standard_normal((40, 200))
+    >>> neurons = features[:, :20].T
+    >>> found = compare.cka(neurons, features, permutations=100, bootstrap=20)
+    >>> found[["score", "p", "n"]].round(2)
+       score     p   n
+    0   0.29  0.01  20
+
+    Of unrelated patterns the biased form is far from 0 where features are many:
+
+    >>> unrelated = rng.standard_normal((20, 40))
+    >>> for debiased in (True, False):
+    ...     found = compare.cka(unrelated, features, debiased=debiased, permutations=0, bootstrap=0)
+    ...     print(f"{found['score'][0]:.1f}")
+    0.0
+    0.6
     """
     return population.run(
         _Cka(debiased, device),

@@ -24,6 +24,15 @@ def matched_shuffle(features: Any, seed: int = 0) -> Any:
     Returns
     -------
     As given
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> activity = np.arange(12).reshape(4, 3)
+    >>> mixed = compare.matched_shuffle(activity)
+    >>> np.array_equal(np.sort(mixed, axis=0), activity), np.array_equal(mixed, activity)
+    (True, False)
     """
     values = np.array(getattr(features, "values", features))
     maps = hasattr(features, "dims") and features.dims[0] == "feature"
@@ -60,6 +69,18 @@ def rescaled(features: Any, like: Any) -> Any:
     Returns
     -------
     As `features`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> plain, behind = rng.normal(5, 2, (40, 3)), rng.normal(0.2, 0.1, (40, 3))
+    >>> made = compare.rescaled(plain, behind)
+    >>> np.allclose(made.mean(axis=0), behind.mean(axis=0))
+    True
+    >>> bool(np.corrcoef(made[:, 0], plain[:, 0])[0, 1] > 0.999)
+    True
     """
     a, b = (np.asarray(getattr(x, "values", x), dtype=np.float64) for x in (features, like))
     if a.shape[1:2] != b.shape[1:2] or a.ndim < 2 or b.ndim < 2:

@@ -82,6 +82,22 @@ def by_group(
         ``n`` and ``n_mice``; ``score`` (mean), ``median``, ``low``, ``high`` (95 %); ``against``
         (mean of that column), ``difference`` to it with ``difference_low`` and
         ``difference_high``, ``p`` (two-sided), ``p_corrected``, ``tested``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> neurons = pd.DataFrame({"area": ["VISp", "VISl"] * 50, "experiment": np.arange(100) // 25})
+    >>> neurons["null"] = rng.normal(1.4, 0.05, 100)
+    >>> closer = np.where(neurons["area"] == "VISp", 0.2, 0)
+    >>> neurons["score"] = neurons["null"] - closer + rng.normal(0, 0.2, 100)
+    >>> found = compare.by_group(neurons, "area")
+    >>> found[["area", "n", "n_mice", "difference", "p_corrected"]].round(2)
+       area   n  n_mice  difference  p_corrected
+    0  VISl  50       4        0.01         0.88
+    1  VISp  50       4       -0.23         0.00
     """
     one_of("correction", correction, CORRECTIONS)
     _has(table, value, *([] if against is None else [against]))
@@ -138,6 +154,21 @@ def paired(
     ------
     ValueError
         If both tables are not of the same neurons and models.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> area = ["VISp", "VISl"] * 50
+    >>> plain = pd.DataFrame({"neuron": range(100), "area": area, "score": rng.normal(1, 0.1, 100)})
+    >>> behind = plain.assign(score=plain["score"] - rng.normal(0.03, 0.05, 100), front_end="neurn")
+    >>> found = compare.paired(behind, plain, "area")
+    >>> found[["area", "n", "difference", "difference_low", "difference_high"]].round(3)
+       area   n  difference  difference_low  difference_high
+    0  VISl  50      -0.031          -0.043           -0.019
+    1  VISp  50      -0.024          -0.037           -0.009
     """
     one_of("correction", correction, CORRECTIONS)
     keys = [key for key in ("model", "layer", "neuron", "experiment") if key in without]
@@ -210,6 +241,23 @@ def reliability_matched(
         ``score`` of all its neurons, ``n``; ``matched``, ``low``, ``high`` over the repeats, and
         ``n_matched``, how many neurons each repeat takes; ``reliability`` and
         ``reliability_matched``, their means.
+
+    Examples
+    --------
+    VISp looks closer, because its neurons are more reliable:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> area = np.repeat(["VISp", "VISl"], 200)
+    >>> reliability = np.where(area == "VISp", 0.6, 0.4) + rng.uniform(-0.3, 0.3, 400)
+    >>> table = pd.DataFrame({"area": area, "reliability": reliability, "score": 1 - reliability})
+    >>> found = compare.reliability_matched(table, "area")
+    >>> found[["area", "score", "matched", "n_matched"]].round(2)
+       area  score  matched  n_matched
+    0  VISl   0.59     0.51        122
+    1  VISp   0.38     0.50        122
     """
     at_least("bins", bins, 1)
     at_least("repeats", repeats, 1)

@@ -24,6 +24,18 @@ class LayerChoice:
         Debiased CKA of each layer with the neurons it was chosen on; NaN for one that never varies.
     chosen_on, rest : ndarray of int64
         Places of neurons; test on `rest`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> neurons = rng.standard_normal((20, 30))
+    >>> choice = compare.choose_layer(neurons, {"conv1": rng.standard_normal((30, 8))})
+    >>> len(choice.chosen_on), len(choice.rest)
+    (10, 10)
+    >>> neurons[choice.rest].shape
+    (10, 30)
     """
 
     layer: str
@@ -51,6 +63,19 @@ def choose_layer(neurons: Any, layers: Mapping[str, Any], *, seed: int = 0) -> L
     ------
     ValueError
         If there are fewer than 2 neurons, no layer, or none that varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> layers = {name: rng.standard_normal((30, 8)) for name in ("conv1", "conv2", "conv3")}
+    >>> neurons = (layers["conv2"] @ rng.standard_normal((8, 20))).T
+    >>> choice = compare.choose_layer(neurons, layers)
+    >>> choice.layer
+    'conv2'
+    >>> {name: round(score, 2) for name, score in choice.scores.items()}
+    {'conv1': -0.07, 'conv2': 0.71, 'conv3': 0.0}
     """
     one = as_responses(neurons, least=4)
     if len(one) < 2 or not layers:

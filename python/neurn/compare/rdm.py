@@ -71,6 +71,20 @@ def rdm(
     ----------
     Kriegeskorte, Mur, Bandettini (2008), Front. Syst. Neurosci. 2, 4; Nili et al. (2014), PLoS
     Comput. Biol. 10, e1003553; Walther et al. (2016), NeuroImage 137, 188-200.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> scenes = np.array([[1.0, 2, 3, 4], [2, 4, 6, 8], [4, 3, 2, 1]])
+    >>> compare.rdm(scenes).round(2)
+    array([[0., 0., 2.],
+           [0., 0., 2.],
+           [2., 2., 0.]])
+    >>> compare.rdm(scenes, "euclidean").round(2)
+    array([[ 0. ,  7.5,  5. ],
+           [ 7.5,  0. , 17.5],
+           [ 5. , 17.5,  0. ]])
     """
     one_of("method", method, METHODS)
     values = np.asarray(data)
@@ -230,6 +244,18 @@ def compare_rdms(a: npt.ArrayLike, b: npt.ArrayLike, method: str = "corr") -> An
     Returns
     -------
     float, or ndarray of float64, shape (number of a, number of b)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> activity = rng.standard_normal((20, 50))
+    >>> a, b = compare.rdm(activity), compare.rdm(activity + rng.standard_normal((20, 50)))
+    >>> round(compare.compare_rdms(a, b), 2)
+    0.45
+    >>> round(compare.compare_rdms(a, compare.rdm(rng.standard_normal((20, 50)))), 2)
+    -0.02
     """
     one_of("method", method, COMPARISONS)
     x, y = (np.atleast_2d(upper(m)) for m in (a, b))
@@ -336,6 +362,17 @@ def noise_ceiling(rdms: npt.ArrayLike, method: str = "corr") -> tuple[float, flo
     tuple of float
         Low: the mean of the others against each; high: the mean of all (rsatoolbox's
         ``boot_noise_ceiling``; Nili et al. 2014).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.standard_normal((20, 50))
+    >>> mice = [compare.rdm(truth + rng.standard_normal((20, 50))) for _ in range(5)]
+    >>> low, high = compare.noise_ceiling(np.stack(mice))
+    >>> f"between {low:.2f} and {high:.2f}"
+    'between 0.35 and 0.62'
     """
     one_of("method", method, COMPARISONS[: -len(moments.COMPARISONS)])
     values = np.asarray(rdms)

@@ -114,6 +114,20 @@ def rmse(
     References
     ----------
     Qazi, Jalil, Iqbal (2025), arXiv:2505.06886, for RMSE of maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.standard_normal((40, 10))
+    >>> signal = features[:, :3].T[..., None]
+    >>> neurons = signal + 0.5 * rng.standard_normal((3, 40, 8))
+    >>> found = compare.rmse(neurons, features, permutations=50)
+    >>> found["feature"].tolist()
+    [0, 1, 2]
+    >>> found[["floor", "score", "null"]].mean().round(2).to_dict()
+    {'floor': 0.25, 'score': 0.24, 'null': 1.41}
     """
     one_of("normalize", normalize, NORMALIZATIONS)
     one_of("pairing", pairing, PAIRINGS)
@@ -192,6 +206,24 @@ def best_of_k(
         ``k``, ``pairing`` ("best", "best-heldout"), ``score``, ``low`` and ``high`` (the middle
         95 % of the subsets). Where "best" falls with k and "best-heldout" does not, the fall is
         chance.
+
+    Examples
+    --------
+    Neurons and features have nothing to do with each other, and yet the best of many is close:
+
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> neurons, features = rng.standard_normal((10, 40, 4)), rng.standard_normal((40, 64))
+    >>> found = compare.best_of_k(neurons, features, [1, 8, 64])
+    >>> found[["k", "pairing", "score"]].round(1)
+        k       pairing  score
+    0   1          best    1.4
+    1   1  best-heldout    1.4
+    2   8          best    1.3
+    3   8  best-heldout    1.4
+    4  64          best    1.1
+    5  64  best-heldout    1.5
     """
     at_least("repeats", repeats, 1)
     pandas = import_optional("pandas", "mouse")

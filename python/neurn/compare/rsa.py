@@ -83,6 +83,18 @@ def rsa(
     ------
     ValueError
         If an argument is not allowed; scenes are too few or in another order; responses are NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.standard_normal((30, 20))
+    >>> neurons = features.T[..., None] + rng.standard_normal((20, 30, 6))
+    >>> found = compare.rsa(neurons, features, permutations=100, bootstrap=20)
+    >>> found[["score", "null", "ceiling_low", "p", "n"]].round(2)
+       score  null  ceiling_low     p   n
+    0   0.84   0.0          0.5  0.01  20
     """
     one_of("method", method, METHODS)
     one_of("comparison", comparison, COMPARISONS)
@@ -127,6 +139,17 @@ def rsa_of_rdms(
     dict of str to float
         ``score``; ``low`` and ``high`` over resampled scenes; ``null``, ``null_std``, ``z`` and
         ``p`` over permuted ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> activity = rng.standard_normal((20, 50))
+    >>> neural, model = (compare.rdm(activity + rng.standard_normal((20, 50))) for _ in range(2))
+    >>> found = compare.rsa_of_rdms(neural, model, permutations=100, bootstrap=50)
+    >>> {name: round(found[name], 2) for name in ("score", "null", "p")}
+    {'score': 0.25, 'null': 0.01, 'p': 0.01}
     """
     one_of("comparison", comparison, COMPARISONS)
     at_least("permutations", permutations, 0)

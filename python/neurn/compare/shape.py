@@ -59,6 +59,21 @@ def shape(
     ----------
     Williams, Kunz, Kornblith, Linderman (2021), arXiv:2110.14739 (netrep's ``LinearMetric`` with
     alpha = 1).
+
+    Examples
+    --------
+    The same patterns, seen from another side:
+
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.standard_normal((40, 5))
+    >>> turned, _ = np.linalg.qr(rng.standard_normal((5, 5)))
+    >>> neurons = (features @ turned).T
+    >>> found = compare.shape(neurons, features, permutations=20, bootstrap=0)
+    >>> found[["score", "null"]].round(1)
+       score  null
+    0    0.0   1.3
     """
     one_of("distance", distance, DISTANCES)
     return population.run(

@@ -17,6 +17,12 @@ def holm(p: npt.ArrayLike) -> Floats:
     ----------
     p : array
         NaN is no test and stays.
+
+    Examples
+    --------
+    >>> from neurn import compare
+    >>> compare.holm([0.01, 0.02, 0.04]).round(3)
+    array([0.03, 0.04, 0.04])
     """
     return _corrected(p, lambda n, rank: (n - rank) * 1.0, np.maximum.accumulate)
 
@@ -28,6 +34,12 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     ----------
     p : array
         NaN is no test and stays.
+
+    Examples
+    --------
+    >>> from neurn import compare
+    >>> compare.benjamini_hochberg([0.01, 0.02, 0.04]).round(3)
+    array([0.03, 0.03, 0.04])
     """
     return _corrected(
         p,
@@ -71,6 +83,21 @@ def hierarchical_bootstrap(
     References
     ----------
     Saravanan, Berman, Sober (2020), Neurons Behav. Data Anal. Theory 3 (5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import compare
+    >>> scores = np.array([0.1, 0.2, 0.1, 0.2, 0.8, 0.9])
+    >>> mice = np.array([1, 1, 1, 1, 2, 2])
+    >>> means = compare.hierarchical_bootstrap(scores, mice)
+    >>> np.quantile(means, [0.025, 0.975]).round(1)
+    array([0.1, 0.9])
+
+    As if all neurons were independent, it would look surer than it is:
+
+    >>> np.quantile(compare.hierarchical_bootstrap(scores), [0.025, 0.975]).round(1)
+    array([0.2, 0.6])
     """
     at_least("samples", samples, 1)
     data = np.asarray(values, dtype=np.float64)

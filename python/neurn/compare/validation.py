@@ -113,6 +113,17 @@ def validate(
         - ``monotone in noise``: rank correlation of noise (five levels) and mean score; -1.
         - ``unbiased in channels``: how much the mean score of unrelated features changes from 8
           to 512 of them, as a share of what the truth is above chance; from -0.1 to 0.1.
+
+    Examples
+    --------
+    >>> from neurn import compare
+    >>> found = compare.validate("cka, debiased", repeats=2)
+    >>> found[["check", "expected", "passed"]]
+                      check     expected  passed
+    0              recovers       > 0.95    True
+    1    chance on shuffles      -3 to 3    True
+    2     monotone in noise           -1    True
+    3  unbiased in channels  -0.1 to 0.1    True
     """
     if isinstance(metric, str):
         one_of("metric", metric, tuple(METRICS))

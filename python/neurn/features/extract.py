@@ -50,6 +50,18 @@ class Features(Mapping[str, "xr.DataArray"]):
         Dims (stimulus, feature, ...).
     attrs : mapping
         What holds for all layers: ``model``, ``front_end``, ``weights``, ``key``, ...
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    >>> found = features.extract(net, torch.rand(5, 3, 12, 12), reduce="mean")
+    >>> found
+    <Features of Sequential, as given: 2 layers, 0 (5, 8), 2 (5, 4)>
+    >>> found["2"].dims, found["2"].attrs["front_end"]
+    (('stimulus', 'feature'), 'none')
     """
 
     def __init__(self, layers: Mapping[str, xr.DataArray], attrs: Mapping[str, Any]) -> None:
@@ -93,6 +105,18 @@ def layer_names(model: nn.Module, layers: Layers = "conv") -> list[str]:
     ------
     ValueError
         If a name is unknown or no layer is left.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(800, 10))
+    >>> features.layer_names(net)
+    ['0']
+    >>> features.layer_names(net, "leaves")
+    ['0', '1', '2', '3']
+    >>> features.layer_names(net, lambda name, module: isinstance(module, nn.ReLU))
+    ['1']
     """
     return list(choose(model, layers))
 

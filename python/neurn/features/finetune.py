@@ -45,6 +45,19 @@ class Finetuned:
     log : tuple of dict
         Of each epoch: ``epoch``, ``loss``, ``accuracy`` (on the training images as they passed),
         ``validation_accuracy``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> images = np.zeros((20, 3, 8, 8), "uint8")
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    >>> tuned = features.finetune(net, (images, np.array([0, 1] * 10)), epochs=3)
+    >>> tuned.classes, [line["epoch"] for line in tuned.log]
+    (('0', '1'), [1, 2, 3])
+    >>> tuned.model.weights
+    'as given, fine-tuned on own images (2 classes, 3 epochs)'
     """
 
     model: nn.Module
@@ -100,6 +113,22 @@ def finetune(
     ValueError
         If an argument is not allowed, the data do not hold what is asked for, or `out` holds a
         checkpoint of another call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> _ = torch.manual_seed(0)
+    >>> images, labels = np.zeros((40, 3, 8, 8), "uint8"), np.repeat([0, 1], 20)
+    >>> images[labels == 1] = 255
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 1000))
+    >>> tuned = features.finetune(net, (images, labels), epochs=20, learning_rate=0.01)
+    >>> tuned.log[-1]["validation_accuracy"]
+    1.0
+    >>> tuned.model(torch.zeros(1, 3, 8, 8)).shape
+    torch.Size([1, 2])
     """
     if trainable not in TRAINABLE:
         raise ValueError(f"trainable must be one of {', '.join(TRAINABLE)}, got {trainable!r}")

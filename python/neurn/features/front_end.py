@@ -19,6 +19,15 @@ class WithFrontEnd(nn.Sequential):
     model : nn.Module
         The very model that was given: weights are shared, not copied.
     front_end_name : str
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> net = nn.Conv2d(3, 8, 3)
+    >>> behind = features.with_front_end(net, "sobel")
+    >>> behind.front_end_name, behind.model is net
+    ('sobel', True)
     """
 
     front_end: nn.Module

@@ -72,6 +72,18 @@ class NamedModel(nn.Module):
         Height and width of the model's input.
     mean, std : sequence of float, optional
         One per channel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> net = nn.Conv2d(3, 8, 3)
+    >>> named = features.NamedModel(net, "tiny", "random weights", size=32, mean=[0.5] * 3)
+    >>> named(torch.rand(2, 3, 48, 64)).shape
+    torch.Size([2, 8, 30, 30])
+    >>> features.extract(named, torch.rand(2, 3, 48, 64)).attrs["model"]
+    'tiny'
     """
 
     mean: Tensor | None
@@ -118,6 +130,14 @@ def published(name: str, weights: str = "cached", seed: int = 0) -> NamedModel:
 
     The paper says 13 ImageNet models; these are the first 13 of its heatmap of architectures, the
     classical ones of Keras, here by torchvision and timm.
+
+    Examples
+    --------
+    >>> from neurn import features
+    >>> features.PUBLISHED[:4]
+    ('MobileNet', 'MobileNetV2', 'ResNet50', 'ResNet101')
+    >>> features.published("VGG16", weights="random").weights  # doctest: +SKIP
+    'random weights (seed 0)'
     """
     if name not in _RECIPES:
         raise ValueError(f"name must be one of {', '.join(PUBLISHED)}, got {name!r}")
@@ -155,6 +175,15 @@ def build(name: str, weights: str = "cached", seed: int = 0, size: int | None = 
     ImportError
         If the package that defines the model is not installed (the extra ``zoo`` brings them) or
         does not fit torch.
+
+    Examples
+    --------
+    >>> from neurn import features
+    >>> model = features.build("neurn.generalize:digit_net", size=28)
+    >>> model.name, model.weights
+    ('neurn.generalize:digit_net', 'as the callable makes it')
+    >>> features.build("torchvision/resnet18", "random").weights  # doctest: +SKIP
+    'random weights (seed 0)'
     """
     recipe = _recipe(name)
     file = _cached(recipe) if weights == "cached" else None

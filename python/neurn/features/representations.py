@@ -73,6 +73,18 @@ def representations(
     ------
     ValueError
         If an argument is not allowed or a map is smaller than `size`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> images = torch.rand(20, 16, 16)
+    >>> layer = features.extract(nn.Sequential(nn.Conv2d(1, 8, 3)), images)["0"]
+    >>> features.representations(layer, images.numpy(), size=14).shape
+    (8, 14, 14)
+    >>> features.representations(layer, kind="map", size=7).shape
+    (8, 7, 7)
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -120,6 +132,14 @@ def kernels(
     Returns
     -------
     dict of str to DataArray, dims (feature, y, x)
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neurn import features
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    >>> {name: maps.shape for name, maps in features.kernels(net).items()}
+    {'0': (8, 5, 5), '2': (4, 3, 3)}
     """
     if normalize not in NORMALIZATIONS:
         raise ValueError(f"normalize must be one of {', '.join(NORMALIZATIONS)}, got {normalize!r}")
