@@ -327,7 +327,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "blend": Family(
             "Blended into photographs",
             "strength of the photograph, 0 none",
-            "|{} photograph patch - image| in every channel, patches cut at random",
+            "absolute difference to a random photograph patch of strength {}, in every channel",
             lambda weight: lambda images, g: blend_over(load_photos(), weight)(images, g),
             *(0.0, 1.0, 1.0, (0.2, 0.4, 0.6, 0.8, 1.0)),
         ),
@@ -341,7 +341,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "invert": Family(
             "Inverted",
             "weight of the negative, 0 none",
-            "image moved {} of the way to 255 - image, rounded",
+            "mixed with the negative (255 - image), which has weight {}, rounded",
             lambda weight: (
                 lambda images, _: _to_uint8((1.0 - weight) * images + weight * (255.0 - images))
             ),
@@ -464,7 +464,7 @@ def standard_shifts(photos: Photos) -> tuple[Shift, ...]:
         Shift(
             "blended",
             "Blended into photographs",
-            "|photograph patch - digit| in every channel, patches cut at random",
+            "absolute difference to a random photograph patch, in every channel",
             blend_into(photos),
         ),
         Shift(
