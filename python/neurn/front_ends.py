@@ -26,6 +26,14 @@ class Sobel(nn.Module):
     channels) as the published NeuRN layer; only the local statistic differs. Input and output
     are float tensors of shape (N, C, H, W), H and W at least 2. An image without any gradient
     gives zeros.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> step = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 3, 4)
+    >>> generalize.Sobel()(step)[0, 0, 1]
+    tensor([0., 1., 1., 0.])
     """
 
     def forward(self, x: Tensor) -> Tensor:

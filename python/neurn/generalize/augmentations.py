@@ -17,6 +17,23 @@ class Augmentation:
 
     A subclass overrides `__call__`, `attach`, or both. Its `repr` names all its settings: results
     are kept under it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> class Mirror(generalize.Augmentation):
+    ...     def __init__(self, probability=0.5):
+    ...         self.probability = probability
+    ...
+    ...     def __call__(self, images, generator):
+    ...         chosen = torch.rand(len(images), generator=generator) < self.probability
+    ...         return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+    >>> mirror = Mirror(probability=1.0)
+    >>> mirror
+    Mirror(probability=1.0)
+    >>> mirror(torch.tensor([[[[0.0, 1.0]]]]).expand(1, 3, 1, 2), torch.Generator())[0, 0]
+    tensor([[1., 0.]])
     """
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -50,6 +67,18 @@ class RandConv(Augmentation):
         Mix with the images by a share drawn from 0 to 1 (RC_mix); else filter in full.
     centre : float
         Subtracted from images before, and added after.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> images = torch.rand(8, 3, 32, 32)
+    >>> augment = generalize.RandConv(probability=1.0, sizes=[3])
+    >>> changed = augment(images, torch.Generator().manual_seed(0))
+    >>> changed.shape, torch.equal(changed, images)
+    (torch.Size([8, 3, 32, 32]), False)
+    >>> torch.equal(changed, augment(images, torch.Generator().manual_seed(0)))
+    True
     """
 
     def __init__(
@@ -90,6 +119,15 @@ class AugMix(Augmentation):
         Strength of each step, 1 to 10.
     width : int
         Number of chains.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> augment = generalize.AugMix(severity=3)  # doctest: +SKIP
+    >>> augment(images, torch.Generator().manual_seed(0)).shape  # doctest: +SKIP
+    torch.Size([2, 3, 32, 32])
     """
 
     def __init__(self, severity: int = 3, width: int = 3) -> None:
@@ -126,6 +164,19 @@ class MixStyle(Augmentation):
         Of the Beta distribution, above 0.
     layers : int
         Follows this many first convolutions of the network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> mix = generalize.MixStyle(probability=1.0, layers=1)
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
+    >>> mix.attach(network)
+    >>> images = torch.rand(2, 3, 8, 8)
+    >>> torch.equal(network.train()(images), network(images))
+    False
+    >>> torch.equal(network.eval()(images), network(images))
+    True
     """
 
     def __init__(self, probability: float = 0.5, alpha: float = 0.1, layers: int = 1) -> None:

@@ -21,7 +21,21 @@ _sealed: ContextVar[bool] = ContextVar("neurn_labels_sealed", default=False)
 
 
 class LabelLeakError(RuntimeError):
-    """Evaluation labels were asked for while a model was being trained or selected."""
+    """Evaluation labels were asked for while a model was being trained or selected.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> from neurn.generalize.datasets import labels_sealed
+    >>> images, labels = np.zeros((2, 3, 8, 8), np.uint8), np.array([0, 1])
+    >>> test = generalize.EvaluationSet("photos", images, labels)
+    >>> with labels_sealed():  # as all of training is
+    ...     test.accuracy(np.array([0, 1]))
+    Traceback (most recent call last):
+        ...
+    neurn.generalize.datasets.LabelLeakError: labels of 'photos' were asked for during training; ...
+    """
 
 
 @contextmanager
@@ -57,6 +71,21 @@ class Dataset:
     ------
     ValueError
         If shapes or types are others, there is no image, or a label is outside the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> images = np.zeros((6, 3, 8, 8), np.uint8)
+    >>> data = generalize.Dataset("shapes", images, np.array([0, 1, 2, 0, 1, 2]))
+    >>> len(data), data.classes
+    (6, 3)
+    >>> data.sample(3).labels
+    array([1, 2, 0])
+    >>> generalize.Dataset("shapes", images, np.array([0, 1, 2, 0, 1, 2]), classes=2)
+    Traceback (most recent call last):
+        ...
+    ValueError: shapes: label 2 is outside the 2 classes 0 to 1
     """
 
     name: str
@@ -113,6 +142,19 @@ class Score:
         Expected calibration error, 0 to 1 (`neurn.generalize.statistics.calibration_error`).
     correct : ndarray of bool, shape (N,)
         Whether each image was predicted right, in the order of the set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> images = np.zeros((4, 3, 8, 8), np.uint8)
+    >>> test = generalize.EvaluationSet("photos", images, np.array([0, 0, 1, 1]))
+    >>> score = test.score(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]]))
+    >>> score.accuracy, score.correct
+    (0.75, array([ True,  True, False,  True]))
+    >>> score.confusion
+    array([[2, 0],
+           [1, 1]])
     """
 
     accuracy: float
@@ -143,6 +185,18 @@ class EvaluationSet:
     ------
     ValueError
         If shapes or types are others, or there is no image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> images = np.zeros((4, 3, 8, 8), np.uint8)
+    >>> test = generalize.EvaluationSet("photos", images, np.array([0, 0, 1, 1]))
+    >>> test.accuracy(np.array([0, 1, 1, 1]))
+    0.75
+    >>> negatives = test.with_images("negatives", 255 - images)
+    >>> negatives.accuracy(np.array([0, 0, 0, 0]))
+    0.5
     """
 
     def __init__(
@@ -232,7 +286,17 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class Split:
-    """One seed's division of the source: two sets for training, one for testing."""
+    """One seed's division of the source: two sets for training, one for testing.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> split = generalize.load("digits", size=8).as_source().split(seed=0)
+    >>> len(split.train), len(split.validation), len(split.test)
+    (1294, 144, 359)
+    >>> split.train.labels.shape, hasattr(split.test, "labels")
+    ((1294,), False)
+    """
 
     train: Dataset
     validation: Dataset
@@ -256,6 +320,19 @@ class Source:
         Domain of each image of pooled domains; splits then keep these in proportion too.
     class_names : tuple of str
         Empty where classes are numbers.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> digits = generalize.load("digits", size=8)
+    >>> source = generalize.Source(digits.train, n_train=100, n_validation=20, n_test=50)
+    >>> source.name, source.classes
+    ('digits', 10)
+    >>> split = source.split(seed=0)
+    >>> split.train.images.shape, len(split.test)
+    ((100, 3, 8, 8), 50)
+    >>> bool((split.test.ids == source.split(seed=1).test.ids).all())  # another seed, another split
+    False
     """
 
     data: Dataset

@@ -22,7 +22,16 @@ from neurn.generalize.readers import DataError, Raw
 
 
 class NoDataError(FileNotFoundError):
-    """A domain's files are not there; the message says where to get them."""
+    """A domain's files are not there; the message says where to get them.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> generalize.load("svhn")
+    Traceback (most recent call last):
+        ...
+    neurn.generalize.domains.NoDataError: SVHN: no data given; needs train_32x32.mat, ...
+    """
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,15 @@ class NoData:
     name, title : str
     reason : str
         One sentence: what is missing and how to get it.
+
+    Examples
+    --------
+    >>> from neurn.generalize.domains import load_or_no_data
+    >>> missing = load_or_no_data("svhn")
+    >>> missing.name, missing.title
+    ('svhn', 'SVHN')
+    >>> missing.reason.partition(";")[0]
+    'SVHN: no data given'
     """
 
     name: str
@@ -54,6 +72,18 @@ class Domain:
         Empty where classes are numbers.
     provenance : mapping
         Files with their SHA-256 and whether that was verified, licence, resize rule.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> digits = generalize.load("digits", size=8)
+    >>> digits.title, len(digits.train), digits.test
+    ('scikit-learn digits', 1797, None)
+    >>> source = digits.as_source(n=200)
+    >>> source.n_train, source.n_validation, source.n_test
+    (144, 16, 40)
+    >>> len(digits.as_target(limit=50))
+    50
     """
 
     name: str
@@ -301,6 +331,20 @@ def load(
         If a file cannot be read, has another hash, or a label is outside the classes.
     ValueError
         If the name is unknown, or the size below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> digits = generalize.load("digits", size=16)
+    >>> digits.train.images.shape, digits.train.images.dtype
+    ((1797, 3, 16, 16), dtype('uint8'))
+    >>> digits.provenance["licence"]
+    'CC BY 4.0 (UCI, Alpaydin and Kaynak)'
+    >>> images, labels = np.zeros((4, 20, 20), np.uint8), np.array([0, 1, 0, 1])
+    >>> np.savez("own.npz", x=images, y=labels)
+    >>> generalize.load("mine=own.npz", size=16).train.images.shape
+    (4, 3, 16, 16)
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")

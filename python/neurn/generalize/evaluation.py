@@ -42,7 +42,21 @@ EXAMPLES = 10
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """Progress of `evaluate`, sent after every epoch; for a run found on disk, once."""
+    """Progress of `evaluate`, sent after every epoch; for a run found on disk, once.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> def tell(end):
+    ...     print(f"seed {end.seed}, {end.front_end}: epoch {end.epoch} of {end.epochs}")
+    >>> source = generalize.load("digits").as_source(n=100)
+    >>> training = generalize.TrainingConfig(epochs=1)
+    >>> results = generalize.evaluate(
+    ...     "lenet", source, ["invert"], seeds=1, training=training, on_epoch=tell
+    ... )
+    seed 0, none: epoch 1 of 1
+    seed 0, neurn: epoch 1 of 1
+    """
 
     seed: int
     front_end: str
@@ -151,6 +165,25 @@ def evaluate(
         target is the source, or sizes, classes or hashes do not fit; before any training.
     NoDataError
         If the source's files are missing.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> source = generalize.load("digits").as_source(n=100)
+    >>> training = generalize.TrainingConfig(epochs=1)  # too short to learn much
+    >>> results = generalize.evaluate(
+    ...     "lenet", source, ["invert", "noise=0.2"], ["none", "neurn"], seeds=1, training=training
+    ... )
+    >>> results.to_frame()[["source", "seed", "front_end", "domain", "n"]]
+       source  seed front_end     domain   n
+    0  digits     0      none     digits  20
+    1  digits     0      none     invert  20
+    2  digits     0      none  noise=0.2  20
+    3  digits     0     neurn     digits  20
+    4  digits     0     neurn     invert  20
+    5  digits     0     neurn  noise=0.2  20
+    >>> 0 <= results.accuracy("neurn", "noise=0.2").mean <= 1
+    True
     """
     config = training or TrainingConfig()
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -231,6 +264,24 @@ def leave_one_out(
     ------
     ValueError
         If there are fewer than two domains; and as `evaluate`.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> digits = generalize.load("digits").train
+    >>> negatives = generalize.Dataset("negatives", 255 - digits.images, digits.labels)
+    >>> sources = [generalize.Source(data, 80, 10, 20) for data in (digits, negatives)]
+    >>> results = generalize.leave_one_out(
+    ...     "lenet", sources, ["neurn"], seeds=1, training=generalize.TrainingConfig(epochs=1)
+    ... )
+    >>> results.sources
+    ('all but digits', 'all but negatives')
+    >>> results.to_frame()[["source", "domain", "n"]]
+                  source             domain     n
+    0     all but digits     all but digits    20
+    1     all but digits             digits  1797
+    2  all but negatives  all but negatives    20
+    3  all but negatives          negatives  1797
     """
     if len(domains) < 2:
         raise ValueError(f"leave_one_out needs two domains or more, got {len(domains)}")

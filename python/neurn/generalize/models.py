@@ -33,6 +33,16 @@ def lenet(classes: int = 10) -> nn.Sequential:
     -------
     torch.nn.Sequential
         Float (N, 3, 32, 32) to logits (N, classes).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> network = generalize.lenet(classes=10)
+    >>> network(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 10])
+    >>> sum(p.numel() for p in network.parameters())
+    62006
     """
     # Pooling before the rectifier gives the same maps for a quarter of the work.
     return nn.Sequential(
@@ -66,6 +76,16 @@ def digit_net(classes: int = 10) -> nn.Sequential:
     -------
     torch.nn.Sequential
         Float (N, 3, 32, 32) to logits (N, classes).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurn import generalize
+    >>> network = generalize.digit_net(classes=10)
+    >>> network(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 10])
+    >>> sum(p.numel() for p in network.parameters())
+    4547466
     """
     return nn.Sequential(
         nn.Conv2d(3, 64, 5),

@@ -29,7 +29,18 @@ RESIZE_RULE = (
 
 
 class DataError(ValueError):
-    """A file does not hold what it should; the message names it."""
+    """A file does not hold what it should; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> np.savez("empty.npz", nothing=np.zeros(3))
+    >>> generalize.load("mine=empty.npz")
+    Traceback (most recent call last):
+        ...
+    neurn.generalize.readers.DataError: empty.npz must hold x_train and y_train, ...
+    """
 
 
 def resize(images: npt.NDArray[np.uint8], size: int) -> Images:

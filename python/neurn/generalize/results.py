@@ -50,6 +50,13 @@ class Run:
     correct : ndarray of bool, shape (n,), or None
     ids : ndarray of int64, shape (n,), or None
         Which images these are; equal ids are the same image in all seeds.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> run = generalize.Run(seed=0, front_end="neurn", domain="noise=0.2", accuracy=0.75, n=360)
+    >>> round(run.accuracy * run.n)  # images that were predicted right
+    270
     """
 
     seed: int
@@ -68,7 +75,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Training:
-    """One trained model and how its training went."""
+    """One trained model and how its training went.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> source = generalize.load("digits").as_source(n=100)
+    >>> results = generalize.evaluate(
+    ...     "lenet", source, ["invert"], seeds=1, training=generalize.TrainingConfig(epochs=1)
+    ... )
+    >>> [(t.model, t.source, t.seed, t.front_end, t.fit.epoch) for t in results.trainings]
+    [('lenet', 'digits', 0, 'none', 1), ('lenet', 'digits', 0, 'neurn', 1)]
+    """
 
     seed: int
     front_end: str
@@ -88,6 +106,15 @@ class DomainInfo:
         Its place on a severity curve; empty and NaN without one.
     no_data : str
         Why there are no runs of it; empty where there are.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> info = {"noise=0.2": generalize.DomainInfo("Noisy", family="noise", severity=0.2)}
+    >>> run = generalize.Run(0, "neurn", "noise=0.2", 0.75, 360)
+    >>> results = generalize.Results((run,), (), (0,), ("neurn",), ("noise=0.2",), info)
+    >>> results.title("noise=0.2")
+    'Noisy'
     """
 
     title: str
@@ -109,6 +136,21 @@ class Flips:
         In how many seeds each was tested.
     gained, lost : ndarray of int64, shape (M,)
         Seeds in which it is right with the front end alone, and with the baseline alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> ids = np.array([10, 11, 12])
+    >>> right = {"none": np.array([True, False, False]), "neurn": np.array([False, True, True])}
+    >>> runs = tuple(
+    ...     generalize.Run(0, name, "noise", correct.mean(), 3, correct=correct, ids=ids)
+    ...     for name, correct in right.items()
+    ... )
+    >>> results = generalize.Results(runs, (), (0,), ("none", "neurn"), ("noise",))
+    >>> flips = results.flips("neurn", "none", "noise")
+    >>> flips.ids[flips.gained > 0], flips.ids[flips.lost > 0]
+    (array([11, 12]), array([10]))
     """
 
     ids: npt.NDArray[np.int64]
@@ -136,6 +178,25 @@ class Results:
         Versions, device, settings, data and command; JSON can write it.
     examples : mapping of str to ndarray of uint8, shape (up to 10, 3, H, W)
         The first test images of each domain.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> found = {"none": (0.61, 0.58, 0.63), "neurn": (0.70, 0.66, 0.74)}
+    >>> runs = tuple(
+    ...     generalize.Run(seed, name, "noise", accuracy, 360)
+    ...     for name, accuracies in found.items()
+    ...     for seed, accuracy in enumerate(accuracies)
+    ... )
+    >>> results = generalize.Results(runs, (), (0, 1, 2), ("none", "neurn"), ("noise",))
+    >>> results.accuracies("neurn", "noise")
+    [0.7, 0.66, 0.74]
+    >>> gain = results.difference("neurn", "none", "noise")
+    >>> round(gain.mean, 3), round(gain.low, 3), round(gain.high, 3), gain.verdict
+    (0.093, 0.055, 0.131, 'higher')
+    >>> results.to_csv("runs.csv")
+    >>> len(generalize.Results.read_csv("runs.csv").runs)
+    6
     """
 
     runs: tuple[Run, ...]

@@ -39,6 +39,20 @@ class Shift:
         What curve the shift is a point of; empty for none.
     severity : float
         Its place on that curve, in the units of the family.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> mirror = generalize.Shift(
+    ...     "mirror", "Mirrored", "left and right exchanged", lambda images, _: images[..., ::-1]
+    ... )
+    >>> images = np.arange(12, dtype=np.uint8).reshape(1, 3, 1, 4)
+    >>> test = generalize.EvaluationSet("digits", images, np.array([5]))
+    >>> mirror.render(test, seed=0).images[0, 0]
+    array([[3, 2, 1, 0]], dtype=uint8)
+    >>> mirror.then(generalize.shift("invert")).render(test, seed=0).images[0, 0]
+    array([[252, 253, 254, 255]], dtype=uint8)
     """
 
     name: str
@@ -418,6 +432,22 @@ def shift(text: str) -> Shift:
     ------
     ValueError
         If a name is unknown or a number out of range; the message says what is allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> dim = generalize.shift("contrast=0.1")
+    >>> dim.title, dim.recipe
+    ('Low contrast (0.1)', 'contrast 0.1 around mid-grey, rounded to 8 bits')
+    >>> dim.apply(np.array([0, 128, 255], np.uint8).reshape(1, 1, 1, 3), np.random.default_rng(0))
+    array([[[[115, 128, 140]]]], dtype=uint8)
+    >>> generalize.shift("contrast=0.1+noise=0.02").title
+    'Low contrast (0.1), then noisy (0.02)'
+    >>> generalize.shift("contrast=2")
+    Traceback (most recent call last):
+        ...
+    ValueError: shift 'contrast=2': give a number from 0 to 1 (contrast, 1 unchanged)
     """
     steps = [_step(text, part) for part in text.split("+")]
     whole = steps[0]
@@ -440,6 +470,14 @@ def curve(family: str, levels: Iterable[float] | None = None) -> tuple[Shift, ..
     ------
     ValueError
         If the family is unknown or a level out of range.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> [shift.name for shift in generalize.curve("noise")]
+    ['noise=0.02', 'noise=0.05', 'noise=0.1', 'noise=0.2', 'noise=0.3']
+    >>> [shift.severity for shift in generalize.curve("blur", levels=[1, 2, 4])]
+    [1.0, 2.0, 4.0]
     """
     if family not in FAMILIES:
         raise ValueError(f"unknown shift {family!r}; known: {', '.join(FAMILIES)}")
@@ -459,6 +497,18 @@ def standard_shifts(photos: Photos) -> tuple[Shift, ...]:
     ----------
     photos : sequence of ndarray of uint8, shape (height, width, 3)
         Photographs for the blended domain.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import generalize
+    >>> photos = [np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)]
+    >>> shifts = generalize.standard_shifts(photos)
+    >>> [shift.name for shift in shifts]
+    ['blended', 'textured', 'inverted', 'low_contrast', 'low_contrast_noisy', 'noisy']
+    >>> test = generalize.load("digits").as_source(n=200).split(seed=0).test
+    >>> shifts[0].render(test, seed=0).images.shape
+    (40, 3, 32, 32)
     """
     return (
         Shift(

@@ -23,6 +23,14 @@ class Interval:
         `low` and `high` are NaN where fewer than two values were given.
     n : int
         Number of values.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> generalize.Interval(mean=0.06, low=0.01, high=0.11, n=5).verdict
+    'higher'
+    >>> generalize.Interval(mean=0.06, low=-0.02, high=0.14, n=5).verdict
+    'undecided'
     """
 
     mean: float
@@ -66,6 +74,16 @@ def t_interval(
         If there is no value or `confidence` is out of range.
     MissingExtraError
         If scipy is not installed.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> gains = [0.04, 0.07, 0.05, 0.09, 0.05]  # paired differences of five seeds
+    >>> interval = generalize.t_interval(gains)
+    >>> round(interval.mean, 3), round(interval.low, 3), round(interval.high, 3)
+    (0.06, 0.035, 0.085)
+    >>> interval.verdict
+    'higher'
     """
     _check(values, confidence)
     n, mean = len(values), float(np.mean(values))
@@ -103,6 +121,14 @@ def bootstrap_interval(
     ------
     ValueError
         If there is no value or `confidence` is out of range.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> gains = [0.04, 0.07, 0.05, 0.09, 0.05, 0.02, 0.08, 0.06, 0.03, 0.07]
+    >>> interval = generalize.bootstrap_interval(gains, seed=0)
+    >>> round(interval.mean, 3), round(interval.low, 2), round(interval.high, 2)
+    (0.056, 0.04, 0.07)
     """
     _check(values, confidence)
     n, mean = len(values), float(np.mean(values))
@@ -135,6 +161,14 @@ def paired_test(differences: npt.ArrayLike) -> float:
     ------
     ValueError
         If a difference is not a whole number.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> generalize.paired_test([3, 5, 2, 6, 4])  # five seeds, all for the better
+    0.0625
+    >>> generalize.paired_test([3, -5, 2, 6, -4])
+    0.9375
     """
     given = np.asarray(differences)
     sizes = np.abs(given).astype(np.int64)
@@ -162,6 +196,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     -------
     list of float
         In the order given; each at least as large as before.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> [round(p, 3) for p in generalize.holm([0.01, 0.04, 0.03, float("nan")])]
+    [0.03, 0.06, 0.06, nan]
     """
     p = np.asarray(p_values, dtype=np.float64)
     tested = np.flatnonzero(~np.isnan(p))

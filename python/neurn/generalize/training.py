@@ -73,6 +73,17 @@ class TrainingConfig:
     ------
     ValueError
         If a setting is not allowed.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> config = generalize.TrainingConfig(epochs=20, schedule="cosine", warmup=0.1)
+    >>> [round(config.factor(step, steps=100), 2) for step in (0, 9, 55, 99)]
+    [0.1, 1.0, 0.5, 0.0]
+    >>> generalize.TrainingConfig(optimizer="adam")
+    Traceback (most recent call last):
+        ...
+    ValueError: optimizer must be one of adamw, sgd, got 'adam'
     """
 
     epochs: int = 12
@@ -170,6 +181,16 @@ class Fit:
         Wall time; of a resumed training, that after the last resumption.
     threads : int
         Of torch on the CPU; 0 in results that do not say.
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> from neurn.generalize.training import fit
+    >>> split = generalize.load("digits").as_source(n=100).split(seed=0)
+    >>> config = generalize.TrainingConfig(epochs=2)
+    >>> found = fit(generalize.lenet(), split.train, split.validation, config, seed=0)
+    >>> found.epoch in (1, 2), 0 <= found.validation_accuracy <= 1
+    (True, True)
     """
 
     epoch: int

@@ -20,6 +20,16 @@ class Variant:
         As in tables: ``"neurn:5+randconv"``.
     front_end : callable
     augmentations : tuple of Augmentation
+
+    Examples
+    --------
+    >>> from neurn import generalize
+    >>> from neurn.layer import NeuRN
+    >>> variant = generalize.Variant("both", NeuRN, (generalize.RandConv(),))
+    >>> variant.front_end()
+    NeuRN(kernel_size=3, padding='reflect', scope='image', floor=0)
+    >>> variant.augmentations
+    (RandConv(centre=0.5, mix=True, probability=0.5, sizes=(1, 3, 5, 7)),)
     """
 
     name: str
