@@ -50,7 +50,7 @@ def test_the_plan_of_the_demo(tmp_path, capsys):
     assert cli.main(["demo", "--out", str(tmp_path / "o"), "--dry-run", "--json"]) == 0
     stages = {row["stage"]: row for row in json.loads(capsys.readouterr().out)["stages"]}
     assert set(stages) == {
-        *("recordings", "statistics", "representations", "selection"),
+        *("stimuli", "recordings", "statistics", "representations", "selection"),
         *("features", "compare", "architectures", "generalization"),
     }
     whole, quick = demo.settings(), demo.settings(quick=True)

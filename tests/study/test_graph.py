@@ -29,8 +29,8 @@ def test_a_key_follows_from_parameters_inputs_and_code(monkeypatch):
 
 def test_a_key_follows_from_files_and_libraries(monkeypatch):
     stage = (_stage("a", items=[Item("a", "x", files=("f",))]),)
-    one = Plan(stage, SETTINGS, lambda _: "1").items["a/x"].key
-    assert one != Plan(stage, SETTINGS, lambda _: "2").items["a/x"].key
+    one = Plan(stage, SETTINGS, lambda *_: "1").items["a/x"].key
+    assert one != Plan(stage, SETTINGS, lambda *_: "2").items["a/x"].key
     before = keys(stages(1))
     monkeypatch.setattr("neurn.study.graph.library_version", lambda _: "0")
     assert keys(stages(1)) != before

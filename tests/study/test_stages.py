@@ -14,8 +14,9 @@ from neurn.study.stages import STAGES
 from neurn.study.stages.architectures import read_scores, read_zoom
 from neurn.study.stages.compare import read_scores as read_scores_of
 from neurn.study.stages.features import read_features
-from neurn.study.stages.recordings import read_images, read_truth
+from neurn.study.stages.recordings import read_truth
 from neurn.study.stages.selection import read_chosen, read_selection
+from neurn.study.stages.stimuli import read_images
 from neurn.study.store import Store
 
 from .conftest import RECORDED
@@ -39,7 +40,24 @@ def test_recordings_are_those_of_simulate(small, tmp_path):
         ours = mouse.open_nwb(folder / "ophys_experiment_data" / path.name)
         assert np.array_equal(ours.traces().values, mouse.open_nwb(path).traces().values)
     assert read_truth(folder).equals(made.truth)
-    assert np.array_equal(read_images(folder).values, mouse.open_nwb(made.paths[0]).images().values)
+    (stimuli,) = folders(small, "stimuli")
+    images = read_images(stimuli)
+    assert np.array_equal(images.values, mouse.open_nwb(made.paths[0]).images().values)
+    assert images.attrs["simulated"] == 1
+
+
+def test_features_need_images_and_no_recordings(small):
+    settings, store = small
+    plan = study.make_plan(settings, store)
+    for planned in plan.of("features") + plan.of("recordings"):
+        assert planned.item.inputs == ("stimuli/natural scenes",)
+    other = settings.model_copy(
+        update={"recordings": settings.recordings.model_copy(update={"noise": 2.0})}
+    )
+    changed = study.make_plan(other, store)
+    for stage, same in (("stimuli", True), ("features", True), ("recordings", False)):
+        keys = [[p.key for p in made.of(stage)] for made in (plan, changed)]
+        assert (keys[0] == keys[1]) is same
 
 
 def test_statistics_and_maps_are_those_of_mouse(small):
@@ -87,14 +105,14 @@ def test_processes_give_the_same_files(small, tmp_path):
     settings = study.parse(RECORDED)
     assert study.run(settings, tmp_path, workers=2, quiet=True).complete
     ours, every = contents(tmp_path), contents(small[1].folder)
-    assert len(ours) == 6
+    assert len(ours) == 7
     assert ours == {key: every[key] for key in ours}
 
 
 def test_features_are_those_of_extract(small):
     plain, behind = folders(small, "features")
-    (recordings,) = folders(small, "recordings")
-    images = read_images(recordings) / np.float32(255)
+    (stimuli,) = folders(small, "stimuli")
+    images = read_images(stimuli) / np.float32(255)
     model = features.build("neurn.generalize.models:lenet", size=32, seed=0)
     for folder, name in ((plain, "none"), (behind, "neurn")):
         expected = features.extract(
@@ -169,6 +187,33 @@ def test_files_of_your_own(small, tmp_path):
     plan = study.make_plan(some, Store(tmp_path))
     assert [p.item.name for p in plan.of("recordings")] == ["900000002"]
     assert Store(tmp_path).has("statistics", plan.of("statistics")[0].key)
+    assert Store(tmp_path).has("stimuli", plan.of("stimuli")[0].key)
+
+
+def test_a_file_that_shows_other_images_fails_by_itself_and_changes_no_key(tmp_path):
+    def sessions(name, **settings):
+        made = mouse.simulate(tmp_path / name, areas=["VISp"], neurons=2, repetitions=4, **settings)
+        return [str(path) for path in made.paths]
+
+    first = sessions("first")
+    text = '[recordings]\nsource = "files"\nfiles = {}\n' + OWN[OWN.index("[models]") :].replace(
+        "own_models:small", "neurn.generalize.models:lenet"
+    ).replace("size = 16", "size = 32")
+    alone = study.parse(text.format(json.dumps(first)))
+    assert study.run(alone, tmp_path / "o", workers=1, quiet=True).complete
+
+    same, other = tmp_path / "0.nwb", tmp_path / "9.nwb"
+    shutil.copy(sessions("same", seed=1, images=mouse.open_nwb(first[0]).images().values)[0], same)
+    shutil.copy(sessions("other", seed=1)[0], other)
+    more = study.parse(text.format(json.dumps([str(same), *first, str(other)])))
+    result = study.run(more, tmp_path / "o", workers=1, quiet=True)
+    assert result.failed == {
+        "recordings/9": f"{str(other)!r}: its natural scenes are not those of the study's first "
+        "file; only sessions that show the same images can be in one study"
+    }
+    assert result.skipped == ("statistics/9",)
+    # Images, features, and both sessions with their statistics are those of before.
+    assert (result.kept, result.done) == (6, 2)
 
 
 OWN = """
@@ -192,7 +237,7 @@ def test_a_model_of_the_current_directory_is_found_and_follows_its_source(tmp_pa
     monkeypatch.setattr("sys.path", [place for place in sys.path if place])
     (tmp_path / "study.toml").write_text(OWN)
     command = ["study", "run", "study.toml", "--out", "o", "--no-report", "--workers", "2"]
-    for count, kept in ((2, 0), (3, 2)):
+    for count, kept in ((2, 0), (3, 3)):
         (tmp_path / "own_models.py").write_text(SOURCE.format(count))
         monkeypatch.delitem(sys.modules, "own_models", raising=False)
         importlib.invalidate_caches()
@@ -255,5 +300,5 @@ def test_a_file_that_is_no_recording_fails_by_itself(tmp_path):
     (tmp_path / "bad.nwb").write_bytes(b"no")
     settings = study.parse(f'[recordings]\nsource = "files"\nfiles = ["{tmp_path}/*.nwb"]')
     result = study.run(settings, tmp_path / "o", workers=1, quiet=True)
-    assert "bad.nwb" in result.failed["recordings/bad"]
-    assert result.skipped == ("statistics/bad",)
+    assert "bad.nwb" in result.failed["stimuli/natural scenes"]
+    assert result.skipped == ("recordings/bad", "statistics/bad")

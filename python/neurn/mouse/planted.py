@@ -84,6 +84,11 @@ def natural_images(count: int, shape: tuple[int, int], random: np.random.Generat
     return np.clip(np.round(127.5 + 45 * images), 0, 255)
 
 
+def scenes(seed: int) -> Floats:
+    """Return the images of a simulation, shape (118, 92, 118), whole grey values 0 to 255."""
+    return natural_images(118, (92, 118), np.random.default_rng([seed, 118]))
+
+
 def plant(
     images: Floats,
     area: str,

@@ -180,7 +180,7 @@ def _check_alone(folder: Path, names: set[str]) -> None:
 
 def _images(images: npt.ArrayLike | None, seed: int) -> npt.NDArray[Any]:
     if images is None:
-        return planted.natural_images(118, (92, 118), np.random.default_rng([seed, 118]))
+        return planted.scenes(seed)
     values = np.asarray(images, dtype=np.float64)
     if values.ndim != 3 or min(values.shape[1:]) < planted.FIELD or len(values) < 2:
         raise ValueError(

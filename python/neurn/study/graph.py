@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neurn.study.settings import Study
 
 Parameters = Mapping[str, Any]
+HashFile = Callable[[str, Callable[[Path], str] | None], str]
 
 # What NeuRN's layer consists of, its native library included: for `Stage.code`.
 NEURN = ("neurn.layer", "neurn.ops", "neurn._ops")
@@ -52,6 +53,9 @@ class Item:
     files : tuple of str
         Paths of files from outside that it reads.
     cost : Cost
+    reads : callable, optional
+        Takes the path of a file, returns the digest of what is read of it, where other content
+        makes no difference.
     """
 
     stage: str
@@ -60,6 +64,7 @@ class Item:
     inputs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     cost: Cost = Cost()
+    reads: Callable[[Path], str] | None = None
 
     @property
     def id(self) -> str:
@@ -141,7 +146,7 @@ class Plan:
         Each after those it needs.
     study : Study
     hash_file : callable
-        Takes a path, returns the digest of its content.
+        Takes a path and an item's `reads`, returns the digest of the content.
 
     Attributes
     ----------
@@ -151,9 +156,7 @@ class Plan:
         Those that have an item.
     """
 
-    def __init__(
-        self, stages: Sequence[Stage], study: Study, hash_file: Callable[[str], str]
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage], study: Study, hash_file: HashFile) -> None:
         check_order(stages)
         self.items: dict[str, Planned] = {}
         planned: dict[str, Sequence[Item]] = {}
@@ -165,7 +168,7 @@ class Plan:
                 self._add(stage, item, version, hash_file)
         self.stages = tuple(stage for stage in stages if planned[stage.name])
 
-    def _add(self, stage: Stage, item: Item, version: str, hash_file: Callable[[str], str]) -> None:
+    def _add(self, stage: Stage, item: Item, version: str, hash_file: HashFile) -> None:
         strange = [i for i in item.inputs if i.partition("/")[0] not in stage.needs]
         if item.id in self.items or strange:
             raise ValueError(f"{item.id}: planned twice, or reads what {stage.name} does not need")
@@ -174,7 +177,7 @@ class Plan:
             "version": version,
             "parameters": item.parameters,
             "inputs": [self.items[name].key for name in item.inputs],
-            "files": [hash_file(path) for path in item.files],
+            "files": [hash_file(path, item.reads) for path in item.files],
         }
         self.items[item.id] = Planned(item, digest(what)[:32])
 

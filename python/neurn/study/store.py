@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,21 +140,28 @@ class Store:
         except OSError:
             return False
 
-    def hash_file(self, path: str) -> str:
-        """Return the SHA-256 of a file; of one that has not changed since without reading it."""
+    def hash_file(self, path: str, reads: Callable[[Path], str] | None = None) -> str:
+        """Return a file's SHA-256, or what `reads` makes of it; unchanged files are not read again.
+
+        Raises
+        ------
+        StudyError
+            If the file cannot be read.
+        """
         file = Path(path).resolve()
+        name = str(file) if reads is None else f"{file} {reads.__name__}"
         try:
             about = file.stat()
             if self._hashes is None:
                 self._hashes = self._read_hashes()
             stamp = [about.st_size, about.st_mtime_ns]
-            known = self._hashes.get(str(file))
+            known = self._hashes.get(name)
             if known is not None and known[:2] == stamp:
                 return str(known[2])
-            found = sha256(file)
+            found = sha256(file) if reads is None else reads(file)
         except OSError as error:
             raise StudyError(f"{path}: cannot be read ({error.strerror or error})") from None
-        self._hashes[str(file)] = [*stamp, found]
+        self._hashes[name] = [*stamp, found]
         if self.folder.is_dir():
             write_atomic(self.folder / _HASHES, json.dumps(self._hashes, indent=1))
         return found

@@ -17,7 +17,6 @@ from neurn.study.report.parts import Figure, Section, Table
 from neurn.study.report.results import Results
 from neurn.study.stages.compare import read_scores
 from neurn.study.stages.features import read_features
-from neurn.study.stages.recordings import read_images
 from neurn.study.stages.selection import read_selection
 from neurn.study.stages.statistics import RESPONSES
 
@@ -33,14 +32,13 @@ _GROUPS = (("area", "area"), ("genotype_group", "genotype group"))
 def grids(results: Results) -> Section | None:
     """Show feature maps beside representations of neurons."""
     folders, maps = results.folders("features"), results.maps
-    recordings = list(results.folders("recordings").values())
-    if not folders or maps is None or not recordings:
+    images = results.images
+    if not folders or maps is None or images is None:
         return None
     shown = maps.isel(neuron=np.flatnonzero(maps["cell_class"].values == "excitatory"))
     kind = "excitatory " if shown.sizes["neuron"] else ""
     shown = shown if shown.sizes["neuron"] else maps
     layer = _widest(folders)
-    images = read_images(recordings[0])
     side = (maps.sizes["y"], maps.sizes["x"])
     made = features.representations(layer, images, size=side)
     figure = Figure(

@@ -68,10 +68,12 @@ def _texts(results: Results) -> dict[str, str]:
     """Return a heading and a line of counts for each box that this study has."""
     settings = results.settings
     texts: dict[str, str] = {}
-    neurons, peaks = results.statistics, results.peaks
-    if neurons is not None and peaks is not None:
+    images, neurons = results.images, results.statistics
+    if images is not None:
+        kind = "simulated" if results.simulated else "natural scenes"
+        texts["stimuli"] = f"Stimuli\n{images.sizes['stimulus']} images\n{kind}"
+    if neurons is not None:
         count, sessions = neurons.sizes["neuron"], len(set(neurons["experiment"].values.tolist()))
-        texts["stimuli"] = f"Stimuli\n{peaks.sizes['stimulus']} images"
         kind = "simulated" if results.simulated else "two-photon"
         texts["recordings"] = f"Recordings\n{sessions} sessions\n{kind}"
         texts["statistics"] = f"Responses\n{count:,} neurons"

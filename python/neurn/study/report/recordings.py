@@ -9,7 +9,7 @@ import numpy as np
 from neurn.mouse import figures, tables
 from neurn.study.report.parts import Figure, Section, Table
 from neurn.study.report.results import Results
-from neurn.study.stages.recordings import read_images, read_truth
+from neurn.study.stages.recordings import read_truth
 from neurn.study.stages.selection import read_chosen, read_selection
 
 SCENES = (49, 50, 51, 52)  # those of the published figure
@@ -21,7 +21,7 @@ def data(results: Results) -> Section | None:
     if neurons is None or peaks is None:
         return None
     about = results.describe_recordings()
-    images = _images(results)
+    images = None if results.images is None else results.images.values
     scenes = [scene for scene in SCENES if scene in peaks["stimulus"].values]
     median = float(np.nanmedian(peaks["time_to_peak"].values))
     parts: list[Figure | Table] = [
@@ -149,11 +149,6 @@ def _intro(results: Results) -> str:
             "steps work and what they can recover; nothing about mice follows from them."
         )
     return "Two-photon recordings from the files that the study names."
-
-
-def _images(results: Results) -> Any:
-    folders = list(results.folders("recordings").values())
-    return read_images(folders[0]).values if folders else None
 
 
 def _truth(results: Results, neurons: Any) -> list[Figure | Table]:

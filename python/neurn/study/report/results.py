@@ -12,6 +12,7 @@ from neurn.mouse import tables
 from neurn.study.stages.representations import MAPS
 from neurn.study.stages.selection import read_selection
 from neurn.study.stages.statistics import PEAKS, STATISTICS_FILE
+from neurn.study.stages.stimuli import read_images
 from neurn.study.store import Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class Results:
         """Whether the recordings are simulated."""
         recordings = self.settings.get("recordings")
         return recordings is not None and recordings["source"] == "simulated"
+
+    @cached_property
+    def images(self) -> xr.DataArray | None:
+        """What mice and models were shown, (stimulus, y, x)."""
+        folders = list(self.folders("stimuli").values())
+        return read_images(folders[0]) if folders else None
 
     @cached_property
     def statistics(self) -> xr.Dataset | None:

@@ -9,8 +9,10 @@ from neurn.study.stages.recordings import RECORDINGS
 from neurn.study.stages.representations import REPRESENTATIONS
 from neurn.study.stages.selection import SELECTION
 from neurn.study.stages.statistics import STATISTICS
+from neurn.study.stages.stimuli import STIMULI
 
 STAGES: tuple[Stage, ...] = (
+    STIMULI,
     RECORDINGS,
     STATISTICS,
     REPRESENTATIONS,

@@ -14,9 +14,9 @@ from neurn.mouse import tables
 from neurn.study.graph import Cost, Item, Stage, Work
 from neurn.study.settings import Simulated
 from neurn.study.stages.features import read_features
-from neurn.study.stages.recordings import LIBRARIES, read_images
 from neurn.study.stages.selection import read_selection
 from neurn.study.stages.statistics import RESPONSES
+from neurn.study.stages.stimuli import LIBRARIES, read_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
     if settings is None or models is None:
         return []
     parameters = settings.model_dump(mode="json", exclude={"metrics"}) | {"seed": study.seed}
-    common = [before["recordings"][0].id, *(item.id for item in before["statistics"])]
+    common = [item.id for stage in ("stimuli", "statistics") for item in before[stage]]
     if settings.neurons == "chosen":
         common += [item.id for item in before["selection"]]
     size = study.representations.size if study.representations is not None else 14
@@ -107,7 +107,7 @@ def _layers(features: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
 
 def _rmse(neurons: Any, features: Any, work: Work) -> Iterator[Any]:
     settings = work.parameters
-    images = read_images(work.of("recordings")[0]).values
+    images = read_images(work.of("stimuli")[0]).values
     size = settings["size"]
     for layer in _layers(features):
         yield compare.rmse(
@@ -172,7 +172,7 @@ _MEASURES = {
 COMPARE = Stage(
     "compare",
     "Features against neurons",
-    ("recordings", "statistics", "selection", "features"),
+    ("stimuli", "statistics", "selection", "features"),
     ("neurn.compare", "neurn.mouse.representations", __name__),
     (*LIBRARIES, "pandas", "scikit-learn", "torch"),
     plan,

@@ -1,4 +1,4 @@
-"""Features: what layers of models make of the recordings' images, behind each front end."""
+"""Features: what layers of models make of the stimuli, behind each front end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neurn._files import write_atomic
 from neurn._optional import MissingExtraError, import_optional
 from neurn.study.graph import NEURN, Cost, Item, Stage, Work
 from neurn.study.read import StudyError
-from neurn.study.stages.recordings import LIBRARIES, read_images
+from neurn.study.stages.stimuli import LIBRARIES, read_images
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,13 +33,12 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
         return []
     common = settings.model_dump(mode="json", exclude={"names", "front_ends"})
     common["seed"] = study.seed
+    inputs = tuple(item.id for item in before["stimuli"])
     items = []
     for name in settings.names:
         files = _files(name, settings.weights)
         _check(name, settings.front_ends)
         for front_end in settings.front_ends:
-            # Images are the same in all sessions: those of the first are taken.
-            inputs = (before["recordings"][0].id,)
             parameters = {**common, "model": name, "front_end": front_end}
             seconds = 20 if settings.train == "none" else 3 + 3 * settings.epochs
             cost = Cost(seconds, 2e9, 2e6)
@@ -50,7 +49,7 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
 def run(work: Work) -> None:
     """Extract the mean activity of layers for all images."""
     settings = work.parameters
-    images = read_images(work.of("recordings")[0])
+    images = read_images(work.of("stimuli")[0])
     model = _model(settings)
     names = features.layer_names(model)
     places = np.unique(np.linspace(0, len(names) - 1, settings["layers"]).round().astype(int))
@@ -165,7 +164,7 @@ def _plain(value: Any) -> bool:
 FEATURES = Stage(
     "features",
     "Features of models",
-    ("recordings",),
+    ("stimuli",),
     ("neurn.features", "neurn.generalize", "neurn.front_ends", *NEURN, __name__),
     (*LIBRARIES, "timm", "torch", "torchvision"),
     plan,

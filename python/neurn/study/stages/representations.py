@@ -9,8 +9,9 @@ from neurn import mouse
 from neurn._optional import import_optional
 from neurn.mouse import tables
 from neurn.study.graph import Item, Stage, Work
-from neurn.study.stages.recordings import LIBRARIES, open_session
+from neurn.study.stages.recordings import open_session
 from neurn.study.stages.statistics import RESPONSES, of_sessions
+from neurn.study.stages.stimuli import LIBRARIES
 
 if TYPE_CHECKING:
     from neurn.study.settings import Study

@@ -14,9 +14,9 @@ from neurn.mouse import tables
 from neurn.mouse.selection import CLASSES
 from neurn.study.graph import Cost, Item, Stage, Work
 from neurn.study.settings import Simulated
-from neurn.study.stages.recordings import LIBRARIES
 from neurn.study.stages.representations import MAPS
 from neurn.study.stages.statistics import STATISTICS_FILE
+from neurn.study.stages.stimuli import LIBRARIES
 
 if TYPE_CHECKING:
     import xarray as xr

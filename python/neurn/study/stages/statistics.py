@@ -9,7 +9,8 @@ from neurn import mouse
 from neurn.mouse import tables
 from neurn.study.graph import Cost, Item, Stage, Work
 from neurn.study.settings import Simulated
-from neurn.study.stages.recordings import LIBRARIES, open_session, sessions
+from neurn.study.stages.recordings import open_session, sessions
+from neurn.study.stages.stimuli import LIBRARIES
 
 if TYPE_CHECKING:
     from neurn.study.settings import Study
