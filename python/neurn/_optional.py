@@ -8,7 +8,16 @@ from typing import Any
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is absent; the message says how to install it."""
+    """An optional dependency is absent; the message says how to install it.
+
+    Examples
+    --------
+    >>> from neurn._optional import import_optional
+    >>> import_optional("no_such_package", "mouse")
+    Traceback (most recent call last):
+        ...
+    neurn._optional.MissingExtraError: no_such_package is needed here and is not installed: ...
+    """
 
 
 def import_optional(module: str, extra: str = "study") -> Any:

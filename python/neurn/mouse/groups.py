@@ -93,6 +93,14 @@ def driver(genotype: str) -> str:
     ----------
     genotype : str
         ``"Scnn1a-Tg3-Cre/wt;Camk2a-tTA/wt;..."``, ``"Scnn1a-Tg3-Cre/wt"`` or a bare name.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> mouse.driver("Vip-IRES-Cre/wt;Ai148(TIT2L-GC6f-ICL-tTA2)/wt")
+    'Vip-IRES-Cre'
+    >>> mouse.driver("Rbp4-Cre"), mouse.driver("C57BL/6J")
+    ('Rbp4-Cre_KL100', 'unknown')
     """
     first = genotype.split(";")[0].split("/")[0].strip()
     # Early mice are listed without the founder line.
@@ -101,7 +109,14 @@ def driver(genotype: str) -> str:
 
 
 def cell_class(cre_line: str) -> str:
-    """Return ``"excitatory"``, ``"inhibitory"`` or ``"unknown"`` for a driver or genotype."""
+    """Return ``"excitatory"``, ``"inhibitory"`` or ``"unknown"`` for a driver or genotype.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> [mouse.cell_class(line) for line in ("Cux2-CreERT2", "Sst-IRES-Cre", "Mine-Cre")]
+    ['excitatory', 'inhibitory', 'unknown']
+    """
     name = driver(cre_line)
     if name in INHIBITORY:
         return "inhibitory"
@@ -120,6 +135,15 @@ def describe(genotype: str, mapping: Mapping[str, str] | None = None) -> Genotyp
     genotype : str
     mapping : mapping of str to str, optional
         Groups of your own: full genotype -> name. Others keep theirs.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> genotype = "Cux2-CreERT2/wt;Camk2a-tTA/wt;Ai93(TITL-GCaMP6f)/wt"
+    >>> mouse.describe(genotype)
+    Genotype(cre_line='Cux2-CreERT2', cell_class='excitatory', group='Cux2-3')
+    >>> mouse.describe(genotype, {genotype: "Cux2-het"}).group
+    'Cux2-het'
     """
     name = driver(genotype)
     text = re.sub(r"\s*;\s*", ";", genotype.strip()).replace("-STOPdel", "")
@@ -141,6 +165,12 @@ def layer(depth: float) -> str:
 
     Below 250: L2/3, below 350: L4, below 500: L5, else L6 (de Vries et al. 2020, Nat. Neurosci.
     23, 138-151). NaN gives ``"unknown"``.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> [mouse.layer(depth) for depth in (175, 275, 375, 550, float("nan"))]
+    ['L2/3', 'L4', 'L5', 'L6', 'unknown']
     """
     if not depth > 0:
         return _UNKNOWN

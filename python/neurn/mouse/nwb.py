@@ -69,8 +69,14 @@ def open_nwb(
     Examples
     --------
     >>> from neurn import mouse
-    >>> recording = mouse.open_nwb("ophys_experiment_data/501498760.nwb")  # doctest: +SKIP
-    >>> recording.traces("dff", neurons=slice(0, 10))  # doctest: +SKIP
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> recording
+    <simulated recording 900000001: 4 neurons, VISp, 175 um, Cux2-CreERT2, three_session_B>
+    >>> recording.metadata.area, recording.metadata.depth, len(recording)
+    ('VISp', 175.0, 4)
     """
     name = os.fspath(path)
     if not Path(name).exists():

@@ -48,8 +48,10 @@ class Observatory:
 
     Examples
     --------
+    >>> from neurn import mouse
     >>> observatory = mouse.Observatory("manifest.json")  # doctest: +SKIP
     >>> observatory.experiments(areas=["VISp"], cre_lines=["Vip-IRES-Cre"])  # doctest: +SKIP
+    >>> observatory.recording(501498760)  # doctest: +SKIP
     """
 
     def __init__(self, manifest: str | os.PathLike[str]) -> None:

@@ -33,6 +33,24 @@ class Recording:
         What reads the file.
     groups : mapping of str to str, optional
         Genotype groups of your own: full genotype -> name (`neurn.mouse.describe`).
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> traces = recording.traces("dff", neurons=[0, 2])
+    >>> traces.dims, traces["neuron"].values, traces.attrs["units"]
+    (('neuron', 'time'), array([1, 3]), 'fraction')
+    >>> round(recording.frame_rate, 1), recording.images().shape
+    (30.0, (118, 92, 118))
+    >>> shown = recording.presentations()
+    >>> len(shown["trial"]), int(shown["stimulus"].min())  # -1 is the blank
+    (595, -1)
+    >>> recording.running_speed().attrs["units"]
+    'cm/s'
     """
 
     def __init__(self, source: Source, groups: Mapping[str, str] | None = None) -> None:

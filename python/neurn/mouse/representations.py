@@ -101,7 +101,16 @@ def representations(
 
     Examples
     --------
-    >>> maps = mouse.representations(recording, size=14)  # doctest: +SKIP
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> maps = mouse.representations(recording, size=14)
+    >>> maps.dims, maps.shape, maps.attrs["simulated"]
+    (('neuron', 'y', 'x'), (4, 14, 14), 1)
+    >>> mouse.representations(recording, mode="stimulus").shape  # a cell for each of 118 images
+    (4, 11, 11)
     """
     if preset is not None:
         _one_of("preset", preset, tuple(PRESETS))
@@ -186,6 +195,15 @@ def shrink(images: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.fl
     ------
     ValueError
         If `size` is larger than the images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurn import mouse
+    >>> images = np.arange(16.0).reshape(1, 4, 4)
+    >>> mouse.shrink(images, (2, 2))[0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
     """
     result = np.asarray(images, dtype=np.float64)
     for axis, new in ((-2, size[0]), (-1, size[1])):

@@ -40,6 +40,23 @@ class Selection:
         ``"umap"``, ``"pca"`` or ``"none"``.
     seed : int
     simulated : bool
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> maps = xr.DataArray(
+    ...     np.random.default_rng(0).standard_normal((30, 5, 5)),
+    ...     dims=("neuron", "y", "x"),
+    ...     coords={"cell_class": ("neuron", ["excitatory"] * 20 + ["inhibitory"] * 10)},
+    ... )
+    >>> chosen = mouse.select(maps, excitatory=8, inhibitory=4, method="random")
+    >>> chosen
+    <Selection of 12 of 30 neurons: random, seed 0>
+    >>> maps.isel(neuron=chosen.index).shape
+    (12, 5, 5)
+    >>> int(chosen.to_frame(maps)["chosen"].sum())
+    12
     """
 
     index: npt.NDArray[np.int64]
@@ -142,6 +159,23 @@ def select(
         If an argument is not allowed or a class has too few neurons.
     MissingExtraError
         If scikit-learn, or umap-learn with ``embedding="umap"``, is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> maps = xr.DataArray(
+    ...     np.random.default_rng(0).standard_normal((30, 5, 5)),
+    ...     dims=("neuron", "y", "x"),
+    ...     coords={"cell_class": ("neuron", ["excitatory"] * 20 + ["inhibitory"] * 10)},
+    ... )
+    >>> chosen = mouse.select(maps, excitatory=8, inhibitory=4, per_cluster=4, embedding="pca")
+    >>> chosen
+    <Selection of 12 of 30 neurons: clusters (pca), seed 0>
+    >>> np.unique(chosen.cluster[chosen.cell_class == "excitatory"])  # 8 by 4: 2 clusters
+    array([0, 1])
+    >>> maps["cell_class"].values[chosen.index].tolist().count("inhibitory")
+    4
     """
     for name, value, allowed in (("method", method, METHODS), ("embedding", embedding, EMBEDDINGS)):
         if value not in allowed:
@@ -208,6 +242,20 @@ def stability(
     -------
     ndarray of float64
         1 on the diagonal; about 0 where two seeds share no more than chance would have it.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> values = np.random.default_rng(0).standard_normal((40, 5, 5))
+    >>> values[:20] += 5  # two groups of neurons, far from each other
+    >>> maps = xr.DataArray(values, dims=("neuron", "y", "x"))
+    >>> maps = maps.assign_coords(cell_class=("neuron", ["excitatory"] * 40))
+    >>> mouse.stability(
+    ...     maps, seeds=[0, 1], excitatory=20, inhibitory=0, per_cluster=10, embedding="pca"
+    ... )
+    array([[1., 1.],
+           [1., 1.]])
     """
     metrics = import_optional("sklearn.metrics", "mouse")
     found = [select(representations, seed=seed, **settings).cluster for seed in seeds]

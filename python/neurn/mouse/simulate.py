@@ -45,6 +45,19 @@ class Simulation:
         larger one standard deviation of speed above it, ``reliability`` (neuron) of the mean over
         all trials and ``ceiling`` (neuron), its square root: the largest correlation that a
         perfect model can have with the measured mean.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> made.manifest.as_posix()
+    'simulated/manifest.json'
+    >>> dict(made.truth.sizes)
+    {'neuron': 4, 'y': 31, 'x': 31, 'stimulus': 118}
+    >>> sorted(made.truth.data_vars)
+    ['ceiling', 'field', 'kind', 'reliability', 'running', 'signal']
     """
 
     manifest: Path
@@ -109,8 +122,17 @@ def simulate(
 
     Examples
     --------
-    >>> made = mouse.simulate("simulated", areas=["VISp"], neurons=50)  # doctest: +SKIP
-    >>> recording = mouse.open_nwb(made.paths[0])  # doctest: +SKIP
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "sessions", areas=["VISp", "VISl"], cre_lines=["Sst-IRES-Cre"], neurons=3, repetitions=5
+    ... )
+    >>> [path.name for path in made.paths]
+    ['900000001.nwb', '900000002.nwb']
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> recording
+    <simulated recording 900000001: 3 neurons, VISp, 175 um, Sst-IRES-Cre, three_session_B>
+    >>> made.truth["signal"].dims, made.truth["area"].values
+    (('neuron', 'stimulus'), array(['VISp', 'VISp', 'VISp', 'VISl', 'VISl', 'VISl'], dtype='<U4'))
     """
     _check(areas, cre_lines, neurons, repetitions, {"noise": noise, "running": running})
     pictures = _images(images, seed)

@@ -49,6 +49,23 @@ def peaks(
     ------
     ValueError
         If `window` is another one.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> peaks = mouse.peaks(recording)
+    >>> dict(peaks.sizes), list(peaks.data_vars)
+    ({'neuron': 4, 'stimulus': 118}, ['peak', 'time_to_peak'])
+    >>> peaks["peak"].attrs["units"], peaks["time_to_peak"].attrs["units"]
+    ('percent dF/F', 's')
+    >>> bool((peaks["time_to_peak"] >= 0).all())
+    True
+    >>> bool((mouse.peaks(recording, window="whole")["time_to_peak"] < 0).any())
+    True
     """
     if window not in WINDOWS:
         raise ValueError(f"window must be one of {', '.join(WINDOWS)}, got {window!r}")
@@ -93,6 +110,21 @@ def statistics(
         ``peak`` and ``time_to_peak`` of its mean sweep, ``reliability``, ``ceiling`` with
         ``ceiling_low`` and ``ceiling_high`` (95 percent), ``p_value``, ``lifetime_sparseness``,
         ``image_selectivity``, ``oracle``.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> found = mouse.statistics(recording)
+    >>> list(found.data_vars)[:5]
+    ['preferred', 'mean_response', 'peak', 'time_to_peak', 'reliability']
+    >>> found["reliability"].dims, found.attrs["simulated"]
+    (('neuron',), 1)
+    >>> found.to_dataframe().shape  # a line for each neuron, its coordinates as columns too
+    (4, 18)
     """
     found = _responses(recording, settings)
     trials = found["trials"]
@@ -150,6 +182,17 @@ def reliability(trials: xr.DataArray, *, splits: int = 100, seed: int = 0) -> xr
     ------
     ValueError
         If `splits` is below 1, there are fewer than 2 trials, or `trials` has other dims.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> random = np.random.default_rng(4)
+    >>> noise = random.standard_normal((2, 118, 50))  # 50 trials of 118 images
+    >>> noise[0] += random.standard_normal((118, 1))  # the first neuron answers to images
+    >>> trials = xr.DataArray(noise, dims=("neuron", "stimulus", "trial"))
+    >>> mouse.reliability(trials).round(2).values.tolist()
+    [0.98, 0.03]
     """
     if splits < 1:
         raise ValueError(f"splits must be at least 1, got {splits}")
@@ -199,6 +242,20 @@ def ceiling(trials: xr.DataArray, *, confidence: float = 0.95) -> xr.Dataset:
     ------
     ValueError
         If `confidence` is not between 0 and 1, or `trials` has other dims.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> random = np.random.default_rng(4)
+    >>> noise = random.standard_normal((2, 118, 50))  # 50 trials of 118 images
+    >>> noise[0] += random.standard_normal((118, 1))  # the first neuron answers to images
+    >>> trials = xr.DataArray(noise, dims=("neuron", "stimulus", "trial"))
+    >>> most = mouse.ceiling(trials)
+    >>> most["ceiling"].round(2).values.tolist()
+    [0.99, 0.18]
+    >>> most["low"].round(2).values.tolist(), most["high"].round(2).values.tolist()
+    ([0.99, 0.0], [0.99, 0.52])
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
@@ -242,6 +299,17 @@ def counts(neurons: xr.Dataset | xr.DataArray, by: Sequence[str] = ("area",)) ->
     ------
     ValueError
         If `by` names something else than coordinates of the neurons.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> mouse.counts(mouse.statistics(recording), by=["area", "genotype_group"])
+       area genotype_group  neurons  simulated
+    0  VISp         Cux2-1        4       True
     """
     if isinstance(by, str):
         raise ValueError(f"by must be a list, got the text {by!r}")
@@ -271,6 +339,17 @@ def oracle(trials: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray of float64, dims (neuron,)
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> random = np.random.default_rng(4)
+    >>> noise = random.standard_normal((2, 118, 50))  # 50 trials of 118 images
+    >>> noise[0] += random.standard_normal((118, 1))  # the first neuron answers to images
+    >>> trials = xr.DataArray(noise, dims=("neuron", "stimulus", "trial"))
+    >>> mouse.oracle(trials).round(2).values.tolist()
+    [0.69, 0.0]
     """
     data = _without_blank(_trials(trials))
     values, there, _ = _filled(data.values)
@@ -295,6 +374,17 @@ def p_value(trials: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray of float64, dims (neuron,)
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> random = np.random.default_rng(4)
+    >>> noise = random.standard_normal((2, 118, 50))  # 50 trials of 118 images
+    >>> noise[0] += random.standard_normal((118, 1))  # the first neuron answers to images
+    >>> trials = xr.DataArray(noise, dims=("neuron", "stimulus", "trial"))
+    >>> (mouse.p_value(trials) < 0.001).values.tolist()
+    [True, False]
     """
     data = _trials(trials).transpose("neuron", "stimulus", "trial")
     f, between, within = _f_ratio(data)
@@ -330,6 +420,16 @@ def lifetime_sparseness(trials: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray of float64, dims (neuron,)
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> trials = np.ones((2, 100, 5))  # 5 trials of 100 images
+    >>> trials[1, 1:] = 0  # the second neuron answers to one image only
+    >>> trials = xr.DataArray(trials, dims=("neuron", "stimulus", "trial"))
+    >>> mouse.lifetime_sparseness(trials).round(3).values.tolist()
+    [0.0, 1.0]
     """
     data = _without_blank(_trials(trials))
     mean = _nanmean(data.values)
@@ -354,6 +454,18 @@ def image_selectivity(trials: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray of float64, dims (neuron,)
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from neurn import mouse
+    >>> trials = np.zeros((2, 100, 5))  # 5 trials of 100 images
+    >>> trials[0] += np.linspace(0, 1, 100)[:, None]  # graded responses
+    >>> trials[1, 0] = 1  # to one image only
+    >>> trials = xr.DataArray(trials, dims=("neuron", "stimulus", "trial"))
+    >>> selectivity = mouse.image_selectivity(trials).values
+    >>> bool(abs(selectivity[0]) < 0.01), round(float(selectivity[1]), 2)
+    (True, 0.98)
     """
     data = _without_blank(_trials(trials))
     mean = _nanmean(data.values)

@@ -105,6 +105,22 @@ def sweeps(recording: Recording, neurons: Any = slice(None), **settings: Any) ->
     ------
     ValueError
         If a setting is not allowed.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> sweeps = mouse.sweeps(recording, neurons=[0])
+    >>> sweeps.dims, sweeps.shape  # 5 times 118 images and the blank, 63 imaging frames
+    (('neuron', 'trial', 'time'), (1, 595, 63))
+    >>> sweeps.attrs["units"], sweeps["time"].values[[0, 28]].round(2)
+    ('percent dF/F', array([-0.93,  0.  ]))
+    >>> of_one_image = sweeps[:, sweeps["stimulus"] == 49]
+    >>> of_one_image["repetition"].values
+    array([0, 1, 2, 3, 4])
     """
     chosen = SweepSettings(**settings)
     rows = recording.rows(neurons)
@@ -155,6 +171,22 @@ def responses(
     ------
     ValueError
         If `window` is outside of the sweep or a setting is not allowed.
+
+    Examples
+    --------
+    >>> from neurn import mouse
+    >>> made = mouse.simulate(
+    ...     "simulated", areas=["VISp"], cre_lines=["Cux2-CreERT2"], neurons=4, repetitions=5
+    ... )
+    >>> recording = mouse.open_nwb(made.paths[0])
+    >>> found = mouse.responses(recording)
+    >>> dict(found.sizes)
+    {'neuron': 4, 'stimulus': 119, 'trial': 5, 'time': 63}
+    >>> found["trials"].dims, found["sweep"].dims
+    (('neuron', 'stimulus', 'trial'), ('neuron', 'stimulus', 'time'))
+    >>> tuning = found["trials"].mean("trial").sel(stimulus=slice(0, None))  # without the blank
+    >>> tuning.shape
+    (4, 118)
     """
     chosen = SweepSettings(**settings)
     first, last = window
