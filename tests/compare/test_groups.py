@@ -51,6 +51,34 @@ def test_bootstrap_knows_that_neurons_of_a_mouse_go_together(random):
         compare.hierarchical_bootstrap(values, owner[1:])
 
 
+def test_layers_stay_in_the_order_of_the_model(random):
+    """By the alphabet l10 would come before l2, and model A before B."""
+    both = pandas.concat(
+        [
+            table(random, model=model, layer=layer, front_end=front)
+            for model in "BA"
+            for layer in ("l2", "l10")
+            for front in ("none", "neurn")
+        ]
+    )
+    found = compare.by_group(both, "area", samples=10)
+    lines = list(zip(found["model"], found["front_end"], found["layer"], strict=True))
+    assert (
+        lines[::2]
+        == lines[1::2]
+        == [
+            (model, front, layer)
+            for model in "BA"
+            for front in ("none", "neurn")
+            for layer in ("l2", "l10")
+        ]
+    )
+    assert found["area"].tolist() == ["VISl", "VISp"] * 8
+    plain, behind = (both[both["front_end"] == front] for front in ("none", "neurn"))
+    changed = compare.paired(behind, plain, None, samples=10)
+    assert changed["layer"].tolist() == ["l2", "l10"] * 2
+
+
 def test_intervals_cover(random):
     """Of 15 mice with spread between them, about 95 % of intervals hold the truth."""
     inside = 0

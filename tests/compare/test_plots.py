@@ -3,7 +3,7 @@ import pandas
 import pytest
 import xarray
 
-from neurn import compare, features, mouse
+from neurn import compare, features, front_ends, mouse
 from neurn.compare import plots
 from tests.compare.cases import labelled, planted
 
@@ -146,11 +146,37 @@ def test_boxes_and_densities(scored):
         plots.densities(data, sets, table[:10])
     drawn = plots.boxes({"features": activity[:, 0], "neurons": [0.1, 0.2, np.nan]}, "RMSE")
     assert "neurons\n(2)" in words(drawn)
-    assert plots._kind_colour("neural representations", 1) == plots.KIND_COLOURS["neurons"]
-    assert plots._kind_colour("NeuRN + feature maps", 0) == plots.KIND_COLOURS["neurn + features"]
     assert "random weights" in words(plots.boxes({"a": [1, 2]}, "b", note="random weights"))
     with pytest.raises(ValueError, match="values must hold numbers"):
         plots.boxes({"a": [np.nan]}, "b")
+
+
+def test_a_thing_has_one_colour_everywhere(scored):
+    data, activity, tables = scored
+    for names, key in (
+        (("none", "features", "feature maps", "features, unmatched"), "none"),
+        (("neurn", "NeuRN", "neurn + features, matched", "NeuRN + feature maps"), "neurn"),
+        (("lcn", "Local contrast normalization + features"), "lcn"),
+        (("neurons", "neural representations"), "neurons"),
+    ):
+        assert {plots.colour_of(name, k) for k, name in enumerate(names)} == {plots.COLOURS[key]}
+    assert len({plots.colour_of(name) for name in front_ends.FRONT_ENDS}) == len(
+        front_ends.FRONT_ENDS
+    )
+    others = [plots.colour_of(name, k) for k, name in enumerate(("neurn:5", "neurn:7", "mine"))]
+    assert len(set(others)) == 3 and not {*others} & {*plots.COLOURS.values()}
+    # As the study names its sets: by their front ends.
+    sets = {"none": activity, "sobel": activity + 1, "neurn": np.abs(activity)}
+    figure = plots.densities(data, sets, compare.distributions(data, sets), count=2)
+    said = {text.get_text() for text in figure.legends[0].texts}
+    assert said == {"neurons", "without front end", "Sobel", "NeuRN"}
+    drawn = [line.get_color() for line in figure.axes[0].lines]
+    assert drawn == [plots.COLOURS[key] for key in ("neurons", *sets)]
+    curves = pandas.concat([tables[name].assign(front_end=name)[:2] for name in ("none", "neurn")])
+    lines = plots.profiles(curves).axes[0].lines
+    assert [line.get_color() for line in lines[:2]] == [
+        plots.COLOURS[key] for key in ("none", "neurn")
+    ]
 
 
 def test_grids():
@@ -164,9 +190,12 @@ def test_grids():
     neural = mouse.representations(table, mode="stimulus")
     figure = plots.grids(maps, neural)
     shown = [word for part in figure.subfigs for word in words(part)] + words(figure)
-    assert {"20 net conv1, 6 x 6", "30 neural representations, 5 x 5", "random weights"} <= set(
-        shown
-    )
+    titles = {
+        "20 features of net, layer conv1\n6 x 6",
+        "30 neural representations\n5 x 5",
+        "random weights",
+    }
+    assert titles <= set(shown)
     with pytest.raises(ValueError, match="features must be maps"):
         plots.grids(layer, neural)
 

@@ -12,7 +12,6 @@ import pytest
 from neurn import study
 from neurn.study.report import make_report
 from neurn.study.report.architectures import _block
-from neurn.study.report.comparison import _in_order
 from neurn.study.report.page import _table
 from neurn.study.report.parts import Table
 from neurn.study.store import Store
@@ -153,14 +152,6 @@ def test_numbers_of_a_column_have_as_many_decimals():
         *("0.0000", "0.020", "3", "&ndash;"),
     ]
     assert "b &minus;1.5 [&minus;2,&nbsp;&minus;1]".replace(" [", "&nbsp;[") in text
-
-
-def test_layers_stand_as_they_follow_each_other():
-    lines = [("m", front, layer) for layer in ("l2", "l10") for front in ("none", "neurn")]
-    table = pandas.DataFrame(lines, columns=["model", "front_end", "layer"])
-    ordered = _in_order(table.sort_values(["front_end", "layer"]), table)
-    assert ordered["layer"].tolist() == ["l2", "l10", "l2", "l10"]
-    assert ordered["front_end"].tolist() == ["none", "none", "neurn", "neurn"]
 
 
 def test_a_block_is_framed_where_its_names_stand_together():

@@ -79,6 +79,7 @@ def by_group(
     Returns
     -------
     DataFrame, a line for each group
+        Models, front ends and layers in the order of `table`, groups in that of their names.
         ``n`` and ``n_mice``; ``score`` (mean), ``median``, ``low``, ``high`` (95 %); ``against``
         (mean of that column), ``difference`` to it with ``difference_low`` and
         ``difference_high``, ``p`` (two-sided), ``p_corrected``, ``tested``.
@@ -317,10 +318,17 @@ def _groups(table: Any, by: Any) -> list[tuple[dict[str, Any], Any]]:
     keys = [key for key in _MODEL if key in table and key not in columns] + columns
     if not keys:
         return [({"group": "all"}, table)]
-    return [
+    found = [
         (dict(zip(keys, label, strict=True)), part)
         for label, part in table.groupby(keys, sort=True, dropna=False)
     ]
+    # What is a model's stays in the table's order: names of layers do not sort as layers follow.
+    places = {
+        key: {value: k for k, value in enumerate(table[key].unique())}
+        for key in keys
+        if key in _MODEL
+    }
+    return sorted(found, key=lambda each: [places[key].get(each[0][key], -1) for key in places])
 
 
 def _has(table: Any, *columns: str) -> None:

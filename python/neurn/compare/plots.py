@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from neurn import front_ends
 from neurn._optional import import_optional
 from neurn.compare.distributions import NORMALIZATIONS, overlap
 from neurn.compare.inputs import as_activity, as_responses, check_scenes, one_of
@@ -36,14 +37,24 @@ __all__ = [
     "violins",
 ]
 
-# Of the three kinds of units, and of what stands beside them.
-KIND_COLOURS = {
+# One colour for each thing, in every picture: neurons, features, features behind a front end.
+COLOURS = {
     "neurons": "#1B1B1B",
-    "features": "#E08214",
-    "neurn + features": "#5B3A8E",
+    "none": "#E08214",
+    "neurn": "#5B3A8E",
+    "sobel": "#009E73",
+    "log": "#56B4E9",
+    "lcn": "#CC79A7",
+    "sigma": "#0072B2",
+    "standardize": "#8C6D31",
+    "grey": "#999933",
+    "neurn_rgb": "#A99BD1",
+    "shuffled features": "#A6A6A6",
+    "perfect model": "#5C5C5C",
 }
+_OTHERS = ("#D6604D", "#4D9221", "#C51B7D", "#35978F")
+_NAMES_OF_NONE = ("features", "feature maps", "without front end")
 _NAME_SIZE = 6.5
-_SOBEL = "#009E73"
 _AREA, _GREY, _WARNING = "#B2182B", "0.55", "#B00020"
 _NAMES = {
     "rmse": "RMSE",
@@ -180,14 +191,16 @@ def scatter(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
     if shown.empty:
         raise ValueError("table holds no pair of scores that is not NaN")
     front = ", ".join(sorted(set(shown.get("front_end", ["front end"]))))
-    front = {"neurn": "NeuRN", "sobel": "Sobel"}.get(front, front)
+    shown_front = _pretty(front)
+    # The largest first: smaller ones lie on top.
+    shown = shown.sort_values("n", ascending=False, kind="stable")
     x, y = (shown[key].to_numpy(dtype=float) for key in ("without", "with"))
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     margin = 0.12 * (high - low) or 0.01
     largest = max(float(shown["n"].max()), 1.0)
     used: dict[str, str] = {}
     with style():
-        figure = new_figure(4.6, 4.2)
+        figure = new_figure(4.8, 5.0)
         axes = figure.add_subplot()
         span = [low - margin, high + margin]
         axes.plot(span, span, color="0.4", linestyle=(0, (5, 4)), linewidth=0.9, zorder=1)
@@ -206,7 +219,7 @@ def scatter(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
             name, kind = _group(line, labels)
             colour = _AREA if kind == "area" else CLASS_COLOURS.get(kind, _GREY)
             used[kind] = colour
-            sizes.append(20 + 240 * float(line["n"]) / largest)
+            sizes.append(12 + 130 * float(line["n"]) / largest)
             axes.scatter(
                 x[i],
                 y[i],
@@ -220,10 +233,11 @@ def scatter(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
         axes.set_xlim(span)
         axes.set_ylim(span)
         axes.set_aspect("equal")
-        axes.set_xlabel(f"{_label(shown, 'score')} without {front}")
-        axes.set_ylabel(f"{_label(shown, 'score')} with {front}")
+        axes.set_xlabel(f"{_label(shown, 'score')} without {shown_front}")
+        axes.set_ylabel(f"{_label(shown, 'score')} with {shown_front}")
         _plain(axes, both=True)
-        _legend(axes, _patches(used))
+        # Above, so that the square, along whose diagonal discs crowd, is as large as can be.
+        _legend_above(figure, used)
         _mark(figure, table)
         _names(axes, texts, sizes)
     return figure
@@ -239,7 +253,7 @@ def _names(axes: Any, texts: list[tuple[float, float, str]], sizes: Sequence[flo
     at = np.array([[(x - low) / span * width, (y - low) / span * height] for x, y, _ in texts])
     radii = np.sqrt(np.asarray(sizes) / np.pi)
     discs = [(*(p - r), *(p + r)) for p, r in zip(at, radii, strict=True)]
-    placed: list[tuple[float, ...]] = []
+    placed: list[tuple[float, ...]] = [(2, 8, 32, 34)]  # what stands at the diagonal
     directions = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     for k in np.argsort(at[:, 1]):
         name = texts[k][2]
@@ -252,6 +266,8 @@ def _names(axes: Any, texts: list[tuple[float, float, str]], sizes: Sequence[flo
                 one = (*(centre - half), *(centre + half))
                 cost = away + 30 * sum(_shared(one, other) for other in placed)
                 cost += sum(_shared(one, other) for other in discs)
+                # The diagonal goes through no name.
+                cost += 40 * (max(one[:2]) < min(one[2:]))
                 cost += 1e3 * (min(one) < 0 or one[2] > width or one[3] > height)
                 if cost < least - 1e-9:
                     best, least = (centre, one, away), cost
@@ -303,7 +319,7 @@ def boxes(values: Mapping[str, npt.ArrayLike], label: str, *, note: str = "") ->
         figure = new_figure(max(3.2, 1.0 + 1.1 * len(kept)), 3.2)
         axes = figure.add_subplot()
         for place, (name, numbers) in enumerate(kept.items()):
-            colour = _kind_colour(name, place)
+            colour = colour_of(name, place)
             drawn = random.choice(numbers, min(len(numbers), 400), replace=False)
             jitter = place + random.uniform(-0.22, 0.22, len(drawn))
             axes.scatter(jitter, drawn, s=5, color=colour, alpha=0.45, linewidths=0, zorder=2)
@@ -377,9 +393,9 @@ def densities(
         panels = figure.subplots(2, count, squeeze=False)
         for row, chosen in enumerate((high, low)):
             for axes, k in zip(panels[row], chosen, strict=True):
-                _density(axes, x[k], KIND_COLOURS["neurons"], True)
+                _density(axes, x[k], COLOURS["neurons"], True)
                 for place, name in enumerate(sets):
-                    _density(axes, sets[name][choice[name][k]], _kind_colour(name, place))
+                    _density(axes, sets[name][choice[name][k]], colour_of(name, place))
                 axes.set_yticks([])
                 axes.set_xticks([])
                 axes.spines[["top", "right", "left"]].set_visible(False)
@@ -388,15 +404,9 @@ def densities(
         panels[0, 0].set_ylabel("highest\noverlap", fontsize=8)
         panels[1, 0].set_ylabel("lowest\noverlap", fontsize=8)
         figure.supxlabel("normalized activity (density; the number is the overlap)", fontsize=8)
-        colours = {"neurons": KIND_COLOURS["neurons"]}
-        colours |= {name: _kind_colour(name, place) for place, name in enumerate(sets)}
-        figure.legend(
-            handles=_patches({_pretty(k): v for k, v in colours.items()}),
-            loc="outside upper center",
-            ncols=len(colours),
-            frameon=False,
-            fontsize=8,
-        )
+        colours = {"neurons": COLOURS["neurons"]}
+        colours |= {name: colour_of(name, place) for place, name in enumerate(sets)}
+        _legend_above(figure, {_pretty(k): v for k, v in colours.items()})
         _mark(figure, table)
     return figure
 
@@ -456,8 +466,12 @@ def grids(features: Any, neurons: Any, count: int = 100) -> Any:
         if values.ndim != 3 or not len(values):
             raise ValueError(f"{name} must be maps (number, y, x), got shape {values.shape}")
         attrs = getattr(maps, "attrs", {})
-        title = attrs.get("model", "") if name == "features" else ""
-        sides.append((values[:count], f"{title} {attrs.get('layer', '')}".strip() or name, attrs))
+        title = name
+        if name == "features" and attrs.get("model"):
+            title += f" of {attrs['model']}"
+        if name == "features" and attrs.get("layer"):
+            title += f", layer {attrs['layer']}"
+        sides.append((values[:count], title, attrs))
     columns = int(np.ceil(np.sqrt(max(len(values) for values, _, _ in sides))))
     with style():
         figure = new_figure(7.2, 3.9)
@@ -466,7 +480,8 @@ def grids(features: Any, neurons: Any, count: int = 100) -> Any:
             axes.imshow(_mosaic(values, columns), cmap="inferno", vmin=0, vmax=1)
             axes.set_axis_off()
             height, width = values.shape[1:]
-            axes.set_title(f"{len(values)} {title}, {height} x {width}")
+            lines = textwrap.wrap(f"{len(values)} {title}", 40)
+            axes.set_title("\n".join([*lines, f"{height} x {width}"]))
         attrs = [attrs for _, _, attrs in sides]
         notes = ["simulated data"] if any(a.get("simulated") for a in attrs) else []
         notes += ["random weights"] if "random" in str(attrs[0].get("weights")) else []
@@ -524,7 +539,7 @@ def profiles(
         for i, name in enumerate(dict.fromkeys(table[by])):
             part = table[table[by] == name]
             x = [place[layer] for layer in part["layer"]]
-            colour = _front_colour(str(name), i)
+            colour = colour_of(str(name), i)
             if "low" in part:
                 axes.fill_between(
                     x, part["low"], part["high"], color=colour, alpha=0.18, linewidth=0
@@ -636,7 +651,7 @@ def deltas(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
         raise ValueError("table holds no difference that is not NaN")
     names = [", ".join(str(line[key]) for key in labels) for _, line in shown.iterrows()]
     front = ", ".join(sorted(set(shown.get("front_end", ["front end"]))))
-    front = {"neurn": "NeuRN", "sobel": "Sobel"}.get(front, front)
+    shown_front = _pretty(front)
     with style():
         longest = max(map(len, names))
         figure = new_figure(4.7 + 0.075 * longest, 1.0 + 0.24 * len(names))
@@ -645,7 +660,7 @@ def deltas(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
         for place, (_, line) in enumerate(shown.iterrows()):
             tested = bool(line.get("tested", False))
             sure = tested and float(line.get("p_corrected", 1)) < 0.05
-            colour = KIND_COLOURS["neurn + features"] if tested else _GREY
+            colour = colour_of(front) if tested else _GREY
             text = "corrected p < 0.05" if sure else "not sure" if tested else "too few to test"
             used[text] = (colour if sure else "white", colour)
             axes.hlines(place, line["difference_low"], line["difference_high"], colors=colour)
@@ -663,7 +678,7 @@ def deltas(table: pd.DataFrame, label: str | Sequence[str] = "area") -> Any:
             [f"{name} ({n})" for name, n in zip(names, shown["n"], strict=True)],
         )
         axes.set_ylim(len(names) - 0.4, -0.6)
-        axes.set_xlabel(f"{_label(shown, 'score')} with {front} minus without")
+        axes.set_xlabel(f"{_label(shown, 'score')} with {shown_front} minus without")
         _plain(axes, both=True)
         _legend(axes, _dots(used))
         _mark(figure, table)
@@ -693,25 +708,33 @@ def _colour(by: str, name: str) -> str:
     return str(CLASS_COLOURS.get(class_of(name), _GREY))
 
 
-def _kind_colour(name: str, place: int) -> str:
-    if name.lower().startswith("neural"):
-        return KIND_COLOURS["neurons"]
-    if name.lower().startswith("sobel"):
-        return _SOBEL
-    for known, colour in KIND_COLOURS.items():
-        if name.lower().startswith(known[:5]):
-            return colour
-    return ("#56B4E9", "#CC79A7", "#7A7A7A", "#8C6D31")[place % 4]
+def colour_of(name: str, place: int = 0) -> str:
+    """Return the colour of neurons, of features, or of features behind a front end.
 
-
-def _front_colour(name: str, place: int) -> str:
-    known = {"none": "#E08214", "neurn": "#5B3A8E", "sobel": _SOBEL}
-    return known.get(name, ("#56B4E9", "#CC79A7", "#1B1B1B", "0.5")[place % 4])
+    Parameters
+    ----------
+    name : str
+        A front end (``"none"``, ``"neurn"``, ``"Sobel"``), features behind one (``"neurn +
+        features"``), ``"features"``, ``"neurons"``; what follows a comma does not count.
+    place : int
+        Tells others apart, as a front end with options is.
+    """
+    thing = name.partition(", ")[0].partition(" + ")[0].lower()
+    if thing in _NAMES_OF_NONE:
+        thing = "none"
+    elif thing.startswith("neural"):
+        thing = "neurons"
+    keys = {title.lower(): key for key, title in front_ends.TITLES.items()}
+    return COLOURS.get(keys.get(thing, thing), _OTHERS[place % len(_OTHERS)])
 
 
 def _pretty(name: str) -> str:
-    text = {"none": "without front end"}.get(name, name)
-    return text.replace("neurn", "NeuRN").replace("sobel", "Sobel")
+    front, plus, rest = name.partition(" + ")
+    if front == "none":
+        return "without front end"
+    if front.partition(":")[0] in front_ends.TITLES:
+        front = front_ends.title(front)
+    return f"{front}{plus}{rest}"
 
 
 def _wrapped(name: str) -> str:
@@ -754,6 +777,16 @@ def _dots(looks: Mapping[str, tuple[str, str]]) -> list[Any]:
         lines.Line2D([], [], markerfacecolor=face, markeredgecolor=edge, label=name, **plain)
         for name, (face, edge) in looks.items()
     ]
+
+
+def _legend_above(figure: Any, colours: Mapping[str, str]) -> None:
+    figure.legend(
+        handles=_patches(colours),
+        loc="outside upper center",
+        ncols=len(colours),
+        frameon=False,
+        fontsize=8,
+    )
 
 
 def _legend(axes: Any, handles: list[Any]) -> None:

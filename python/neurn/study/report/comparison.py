@@ -189,7 +189,6 @@ def _rmse(
         )
     )
     areas = compare.by_group(plain, "area", samples=_SAMPLES)
-    areas = _in_order(areas, plain)
     areas = areas.assign(model_layer=areas["model"] + ", layer " + areas["layer"].astype(str))
     parts.append(
         Figure(
@@ -316,7 +315,7 @@ def _regression(
     if "regression" not in found:
         return [], []
     table = found["regression"]
-    groups = _in_order(compare.by_group(table, None, samples=_SAMPLES), table)
+    groups = compare.by_group(table, None, samples=_SAMPLES)
     parts: list[Figure | Table] = []
     for model in dict.fromkeys(groups["model"]):
         part = groups[groups["model"] == model]
@@ -346,15 +345,6 @@ def _which(line: Any) -> str:
     front = line["front_end"]
     behind = "no front end" if front == "none" else f"behind {front_ends.title(front)}"
     return f"layer {line['layer']} of {line['model']}, {behind}"
-
-
-def _in_order(part: Any, table: Any) -> Any:
-    """Return lines in the order of a table: names of layers do not sort as layers follow."""
-    columns = [c for c in ("model", "front_end", "layer") if c in part]
-    places = [
-        part[c].map({value: i for i, value in enumerate(dict.fromkeys(table[c]))}) for c in columns
-    ]
-    return part.iloc[np.lexsort(places[::-1])].reset_index(drop=True)
 
 
 def _widest(folders: Mapping[str, Path]) -> xr.DataArray:
