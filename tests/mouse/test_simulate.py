@@ -96,6 +96,17 @@ def test_the_ceiling_is_what_the_true_signal_reaches(large):
     assert error.std() < 0.08
 
 
+def test_peaks_of_what_neurons_answer_to_come_soon_after_onset(large):
+    found = mouse.responses(mouse.open_nwb(large.paths[0]))
+    when = mouse.peaks(found)["time_to_peak"].values
+    mean = found["trials"].sel(stimulus=slice(0, None)).mean("trial").values
+    answered = mean >= np.quantile(mean, 0.9, axis=1, keepdims=True)
+    answered &= (mouse.reliability(found["trials"]).values > 0.5)[:, None]
+    assert answered.sum() > 200
+    # Published peaks lie at 0.1 to 0.5 s.
+    assert ((when >= 0.1) & (when <= 0.5))[answered].mean() > 0.9
+
+
 def correlations(one, other):
     return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(one, other, strict=True)])
 

@@ -44,6 +44,8 @@ def peaks(
     Dataset of float64, dims (neuron, stimulus)
         ``peak`` in the units of the sweeps, percent dF/F by default; ``time_to_peak`` in seconds
         from onset. The blank is left out. Of equal samples the first is the peak.
+        Images follow each other every 0.25 s: where a neuron does not answer to an image, the
+        peak is noise, or of a later image. `statistics` has the preferred image's alone.
 
     Raises
     ------
