@@ -70,6 +70,27 @@ def test_from_recordings_to_pictures(files, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def one_layer():
+    torch.manual_seed(0)
+    return nn.Conv2d(3, 6, 5, stride=2)
+
+
+def test_a_model_of_a_single_layer_is_not_lost(files, tmp_path, capsys):
+    """Its layer has no name, which is no missing value."""
+    settings = ["--recordings", *files, "--models", MODEL.replace("net", "one_layer")]
+    settings += ["--input", 32, "--metrics", "rmse", "--permutations", 2, "--json"]
+    assert run(*settings, "--out", tmp_path) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    said = json.loads(printed.out.splitlines()[-1])
+    assert [(line["front_end"], line["layer"]) for line in said["means"]] == [
+        ("none", ""),
+        ("neurn", ""),
+    ]
+    groups = pandas.read_csv(tmp_path / "rmse_groups.csv", keep_default_na=False)
+    assert set(groups["layer"]) == {""} and len(groups) == 6
+
+
 def test_a_recording_that_changed_is_read_anew(tmp_path):
     """Another recording of the same size under the same name: nothing of the first is left."""
     made, scores = [], []

@@ -83,7 +83,19 @@ def test_which_layers(images):
         features.layer_names(model, "convs")
     with pytest.raises(ValueError, match="no layer of ReLU is chosen"):
         features.layer_names(nn.ReLU())
-    assert features.extract(nn.Conv2d(3, 2, 1), images)[""].shape == (7, 2, 12, 12)
+
+
+def test_a_model_that_is_a_single_layer(images):
+    for model in (nn.Conv2d(3, 2, 1), features.with_front_end(nn.Conv2d(3, 2, 1))):
+        for layers in ("conv", "leaves", "children", lambda name, module: True):
+            names = features.layer_names(model, layers)
+            assert names == [""]
+        for layers in ("conv", names, ""):
+            assert features.extract(model, images, layers)[""].shape == (7, 2, 12, 12)
+    assert features.layer_names(nn.Linear(3, 2)) == [""]
+    assert features.extract(nn.ReLU(), images, "leaves", reduce={"": "mean"})[""].shape == (7, 3)
+    with pytest.raises(ValueError, match="the model has no layer ''; it has 0, 1"):
+        features.layer_names(small(), [""])
 
 
 def test_reductions(images):

@@ -214,7 +214,7 @@ def _profile(neurons: Any, found: features.Features, options: argparse.Namespace
 
 def _score(metric: str, neurons: Any, layer: Any, images: Any, options: argparse.Namespace) -> Any:
     shared = {"permutations": options.permutations, "seed": options.seed, "device": options.device}
-    progress = not options.quiet
+    progress = not (options.quiet or options.json)
     if metric == "rmse":
         controls = {"shuffled": compare.matched_shuffle(layer, options.seed)}
         return compare.rmse(
@@ -257,7 +257,9 @@ def _part(
     if not file.exists():
         tables.write(make(), file)
     # Read again in either case: the same bits whether made now or before.
-    return pandas.read_csv(file, keep_default_na=False, na_values=[""])
+    found = pandas.read_csv(file, keep_default_na=False, na_values=[""], dtype={"layer": str})
+    # The layer of a model that is a single one has no name.
+    return found.fillna({"layer": ""})
 
 
 def _write(folder: Path, parts: dict[str, list[Any]], options: argparse.Namespace) -> None:

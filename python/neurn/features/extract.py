@@ -99,7 +99,8 @@ def layer_names(model: nn.Module, layers: Layers = "conv") -> list[str]:
     model : nn.Module
     layers : {"conv", "linear", "leaves", "children"}, sequence of str, or callable
         ``"leaves"``: modules without modules in them; ``"children"``: the model's own parts. A
-        callable gets name and module of each and says whether to take it.
+        callable gets name and module of each and says whether to take it. A model that is a single
+        layer has one name, ``""``.
 
     Raises
     ------
@@ -126,7 +127,8 @@ def choose(model: nn.Module, layers: Layers) -> dict[str, nn.Module]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     inner = _inner(model)
-    known = {name: module for name, module in inner.named_modules() if name}
+    # A model that is a single layer is known by the name that torch gives it, "".
+    known = {name: module for name, module in inner.named_modules() if name} or {"": inner}
     if isinstance(layers, str) and layers in known and layers not in LAYERS:
         layers = [layers]
     if isinstance(layers, str):
