@@ -29,7 +29,9 @@ def test_help_fits_a_screen(monkeypatch, capsys):
 def test_every_command_has_examples_that_are_right(command, capsys):
     assert cli.main([*command.split(), "--help"]) == 0
     out = capsys.readouterr().out
-    assert max(map(len, (COMMANDS[command].description or "-").splitlines())) <= 80
+    description = COMMANDS[command].description
+    assert description
+    assert max(map(len, description.splitlines())) <= 80
     for example in cli.EXAMPLES[command]:
         assert f"  {example}\n" in out + "\n"
         words = shlex.split(example.partition(" > ")[0])

@@ -290,6 +290,16 @@ class TestCommand:
         self.run("compare", "VGG16", "VGG19", "VGG11")
         assert capsys.readouterr().out.startswith("name,VGG16,VGG19,VGG11\nVGG16,1.0,")
 
+    def test_models_of_the_working_directory(self, tmp_path, monkeypatch, capsys):
+        """`neurn` installed as a command does not look there by itself."""
+        name = f"own_{tmp_path.name}"
+        (tmp_path / f"{name}.py").write_text("from torch.nn import ReLU as make\n")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
+        before = list(sys.path)
+        self.run("show", f"{name}:make")
+        assert "1 activation" in capsys.readouterr().out and sys.path == before
+
     @needs_matplotlib
     def test_pictures_of_two_and_three(self, tmp_path, capsys):
         letters = ("--vocabulary", "published")

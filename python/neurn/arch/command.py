@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurn import align, arch
-from neurn._command import ArgumentError
+from neurn._command import ArgumentError, add_actions
 from neurn._files import open_atomic, write_atomic
 from neurn._optional import import_optional
 from neurn.align import html
@@ -36,17 +36,15 @@ _MODEL = f"a name of the zoo, module:callable, or a file ({', '.join(SUFFIXES)})
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``neurn arch``."""
-    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
-    each = parts.add_parser("list", help="names of the zoo, and what defines them")
+    add = add_actions(parser)
+    each = add("list", _list, "list the names of the zoo, and what defines them")
     each.add_argument("--which", choices=arch.zoo.KINDS, default="all", help="default: all")
-    _add_output(each)
 
-    show = parts.add_parser("show", help="the layers of a model")
+    show = add("show", _show, "print the layers of a model")
     show.add_argument("model", metavar="MODEL", help=_MODEL)
     _add_reading(show)
-    _add_output(show)
 
-    compare = parts.add_parser("compare", help="align two models, or print how alike several are")
+    compare = add("compare", _compare, "align two models, or print how alike several are")
     compare.add_argument("models", metavar="MODEL", nargs="+", help=f"two or more: {_MODEL}")
     _add_reading(compare)
     _add_scoring(compare)
@@ -60,9 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"matrices ({', '.join(PICTURES)})",
     )
     compare.add_argument("--html", metavar="FILE", help="the same as a page")
-    _add_output(compare)
 
-    matrix = parts.add_parser("matrix", help="how alike all models of a set are")
+    matrix = add("matrix", _matrix, "measure how alike all models of a set are")
     matrix.add_argument(
         "--models",
         metavar="MODEL",
@@ -84,12 +81,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"write {', '.join((*TABLES, *PICTURES, *PAGES))}; CSV is printed otherwise",
     )
     matrix.add_argument("--threads", metavar="N", type=int, help="default: one for each core")
-    _add_output(matrix)
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no text")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -120,9 +111,8 @@ def run(options: argparse.Namespace) -> int:
     ArgumentError
         If they do not go together, or a model cannot be read.
     """
-    parts = {"list": _list, "show": _show, "compare": _compare, "matrix": _matrix}
     try:
-        parts[options.part](options)
+        options.act(options)
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise ArgumentError(str(error)) from error
     return 0
@@ -302,12 +292,7 @@ def _model(argument: str, text: str) -> Any:
             return Path(text)
         return text
     try:
-        # What stands in the working directory can be named, as with python -m.
-        sys.path.insert(0, "")
-        try:
-            call = getattr(importlib.import_module(module), name)
-        finally:
-            sys.path.remove("")
+        call = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ArgumentError(f"argument {argument}: {text!r} cannot be imported: {error}") from error
     try:
