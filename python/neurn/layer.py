@@ -77,6 +77,19 @@ class NeuRN(nn.Module):
     ------
     ValueError
         For a parameter that `neurn.neurn` does not allow.
+
+    Examples
+    --------
+    >>> import torch, neurn
+    >>> layer = neurn.NeuRN(kernel_size=5)
+    >>> layer
+    NeuRN(kernel_size=5, padding='reflect', scope='image', floor=0)
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> maps = layer(images)
+    >>> maps.shape, round(float(maps.max()), 3)
+    (torch.Size([2, 3, 32, 32]), 1.0)
+    >>> torch.allclose(layer(20 - 5 * images), maps, atol=1e-4)
+    True
     """
 
     def __init__(
@@ -127,6 +140,15 @@ def prepend(
     -------
     nn.Sequential
         With the parts `neurn` and `model`; the model's own weights are under ``model.``.
+
+    Examples
+    --------
+    >>> import torch, neurn
+    >>> model = neurn.prepend(torch.nn.Conv2d(3, 8, 3))
+    >>> list(model.state_dict())
+    ['model.weight', 'model.bias']
+    >>> model(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 8, 30, 30])
     """
     layer = NeuRN(kernel_size, padding, scope, floor)
     return nn.Sequential(OrderedDict([("neurn", layer), ("model", model)]))

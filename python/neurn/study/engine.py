@@ -44,6 +44,14 @@ class Result:
     skipped : tuple of str
         Identifiers of items that need a failed one.
     seconds : float
+
+    Examples
+    --------
+    >>> from neurn import study
+    >>> settings = study.parse('architectures.models = ["VGG11", "VGG16"]')
+    >>> result = study.run(settings, "one", workers=1, quiet=True)
+    >>> result.complete, result.done, result.failed
+    (True, 1, {})
     """
 
     folder: Path
@@ -119,7 +127,31 @@ def run(
 
 
 def make_plan(study: Study, store: Store, stages: Sequence[Stage] | None = None) -> Plan:
-    """Return all items of a study with their keys; does none of them."""
+    """Return all items of a study with their keys; does none of them.
+
+    Parameters
+    ----------
+    study : Study
+    store : neurn.study.store.Store
+        Keeps the digests of files.
+    stages : sequence of Stage, optional
+        As in `run`.
+
+    Returns
+    -------
+    Plan
+        In an order in which the items can be done.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurn import study
+    >>> from neurn.study.store import Store
+    >>> settings = study.parse('architectures.models = ["VGG11", "VGG16"]')
+    >>> plan = study.make_plan(settings, Store(Path("results")))
+    >>> list(plan.items)
+    ['architectures/similarity']
+    """
     if stages is None:
         from neurn.study.stages import STAGES
 

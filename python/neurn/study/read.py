@@ -68,6 +68,14 @@ def read(path: str | Path) -> Study:
     ------
     StudyError
         If the file is missing, is not TOML, or a key or value is not allowed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurn import study
+    >>> _ = Path("study.toml").write_text('architectures.models = ["VGG11", "VGG16"]')
+    >>> study.read("study.toml").architectures.models
+    ('VGG11', 'VGG16')
     """
     file = Path(path)
     try:
