@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neurn import mouse
-from neurn.mouse.groups import DRIVERS, EXCITATORY, GENOTYPES, INHIBITORY
+from neurn.mouse.groups import DRIVERS, EXCITATORY, GENOTYPES, INHIBITORY, class_of_group
 
 
 def test_there_are_13_drivers_and_22_groups():
@@ -68,3 +68,14 @@ def test_genotypes_of_real_mice(real):
     assert len(named) == 22
     # Early mice whose zygosity nobody wrote down.
     assert sum(kind.group.endswith("-other") for kind in kinds) == 5
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        *[("Cux2-2", "excitatory"), ("Vip", "inhibitory"), ("Sst-IRES-Cre", "inhibitory")],
+        *[("Slc17a7-other", "excitatory"), ("unknown", "unknown"), ("Mine-1", "unknown")],
+    ],
+)
+def test_class_of_a_group(group, expected):
+    assert class_of_group(group) == expected

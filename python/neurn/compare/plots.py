@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurn import front_ends
+from neurn._figures import FRONT_END_COLOURS, OTHER_COLOURS, new_figure, style
 from neurn._optional import import_optional
 from neurn.compare.distributions import NORMALIZATIONS, overlap
 from neurn.compare.inputs import as_activity, as_responses, check_scenes, one_of
 from neurn.mouse.figures import AREA_COLOURS, CLASS_COLOURS
-from neurn.mouse.figures import _class_of_group as class_of
-from neurn.mouse.figures import _figure as new_figure
-from neurn.mouse.figures import _style as style
 from neurn.mouse.figures import save as save_picture
+from neurn.mouse.groups import class_of_group
 from neurn.mouse.representations import normalized
 
 if TYPE_CHECKING:
@@ -40,19 +39,10 @@ __all__ = [
 # One colour for each thing, in every picture: neurons, features, features behind a front end.
 COLOURS = {
     "neurons": "#1B1B1B",
-    "none": "#E08214",
-    "neurn": "#5B3A8E",
-    "sobel": "#009E73",
-    "log": "#56B4E9",
-    "lcn": "#CC79A7",
-    "sigma": "#0072B2",
-    "standardize": "#8C6D31",
-    "grey": "#999933",
-    "neurn_rgb": "#A99BD1",
+    **FRONT_END_COLOURS,
     "shuffled features": "#A6A6A6",
     "perfect model": "#5C5C5C",
 }
-_OTHERS = ("#D6604D", "#4D9221", "#C51B7D", "#35978F")
 _NAMES_OF_NONE = ("features", "feature maps", "without front end")
 _NAME_SIZE = 6.5
 _AREA, _GREY, _WARNING = "#B2182B", "0.55", "#B00020"
@@ -153,7 +143,7 @@ def violins(
             * ("floor" in extra and bool(shown["floor"].notna().any()))
         )
         if by != "area":
-            classes = [c for c in CLASS_COLOURS if c in map(class_of, names)]
+            classes = [c for c in CLASS_COLOURS if c in map(class_of_group, names)]
             handles += _patches({c: CLASS_COLOURS[c] for c in classes})
         _legend(axes, handles)
         _mark(figure, table)
@@ -698,14 +688,14 @@ def _group(line: Any, labels: Sequence[str]) -> tuple[str, str]:
         if isinstance(name, str) and name:
             if name in AREA_COLOURS:
                 return name, "area"
-            return name, class_of(name)
+            return name, class_of_group(name)
     return str(line[labels[0]]), "other"
 
 
 def _colour(by: str, name: str) -> str:
     if by == "area":
         return str(AREA_COLOURS.get(name, _GREY))
-    return str(CLASS_COLOURS.get(class_of(name), _GREY))
+    return str(CLASS_COLOURS.get(class_of_group(name), _GREY))
 
 
 def colour_of(name: str, place: int = 0) -> str:
@@ -725,7 +715,7 @@ def colour_of(name: str, place: int = 0) -> str:
     elif thing.startswith("neural"):
         thing = "neurons"
     keys = {title.lower(): key for key, title in front_ends.TITLES.items()}
-    return COLOURS.get(keys.get(thing, thing), _OTHERS[place % len(_OTHERS)])
+    return COLOURS.get(keys.get(thing, thing), OTHER_COLOURS[place % len(OTHER_COLOURS)])
 
 
 def _pretty(name: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurn._figures import new_figure, style
 from neurn._files import open_atomic
 from neurn._optional import import_optional
-from neurn.mouse.groups import AREAS, cell_class
+from neurn.mouse.groups import AREAS, class_of_group
 from neurn.mouse.recording import Recording
 from neurn.mouse.representations import representations
 from neurn.mouse.sweeps import BLANK, RESPONSE, responses
@@ -56,8 +56,8 @@ def draw_peaks(
     matplotlib.figure.Figure
     """
     whole = peaks.attrs.get("window") == "whole"
-    with _style():
-        figure = _figure(5.2 + 2.6 * -(-len(scenes) // 2), 4.0)
+    with style():
+        figure = new_figure(5.2 + 2.6 * -(-len(scenes) // 2), 4.0)
         columns = -(-len(scenes) // 2)
         grid = figure.add_gridspec(2, 2 + columns) if scenes else figure.add_gridspec(1, 1)
         main = figure.add_subplot(grid[:, :2] if scenes else grid[0, 0])
@@ -126,11 +126,11 @@ def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool) -> Any:
     order = sorted(range(len(names)), key=lambda i: _rank(str(names[i])))
     shown, values = [str(names[i]) for i in order], counts[order]
     palette = [
-        AREA_COLOURS[name] if area else CLASS_COLOURS.get(_class_of_group(name), _OTHER)
+        AREA_COLOURS[name] if area else CLASS_COLOURS.get(class_of_group(name), _OTHER)
         for name in shown
     ]
-    with _style():
-        figure = _figure(max(3.0, 0.9 + 0.42 * len(shown)), 3.0)
+    with style():
+        figure = new_figure(max(3.0, 0.9 + 0.42 * len(shown)), 3.0)
         axes = figure.add_subplot()
         bars = axes.bar(range(len(shown)), values, color=palette, width=0.75)
         axes.bar_label(bars, fontsize=8, padding=1)
@@ -147,7 +147,7 @@ def draw_counts(labels: npt.ArrayLike, title: str, simulated: bool) -> Any:
         axes.set_xlim(-0.6, len(shown) - 0.4)
         axes.spines[["top", "right"]].set_visible(False)
         if not area:
-            present = [c for c in CLASS_COLOURS if c in map(_class_of_group, shown)]
+            present = [c for c in CLASS_COLOURS if c in map(class_of_group, shown)]
             _legend(axes, present, CLASS_COLOURS, outside=True)
         _mark(figure, simulated)
     return figure
@@ -179,8 +179,8 @@ def draw_embedding(selection: Selection, labels: npt.ArrayLike, title: str) -> A
     embedded = selection.cluster >= 0
     classes = [c for c in CLASS_COLOURS if (selection.cell_class[embedded] == c).any()]
     chosen = np.isin(np.arange(len(text)), selection.index)
-    with _style():
-        figure = _figure(3.4 * len(classes) + 1.2, 3.6)
+    with style():
+        figure = new_figure(3.4 * len(classes) + 1.2, 3.6)
         panels = figure.subplots(1, len(classes), squeeze=False)[0]
         # Each class was embedded by itself: the coordinates of one say nothing of the other.
         for axes, name in zip(panels, classes, strict=True):
@@ -214,8 +214,8 @@ def draw_reliability(statistics: xr.Dataset) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    with _style():
-        figure = _figure(6.6, 3.2)
+    with style():
+        figure = new_figure(6.6, 3.2)
         axes = figure.add_subplot()
         for area in [a for a in AREAS if a in statistics["area"].values]:
             values = statistics["reliability"].values[statistics["area"].values == area]
@@ -255,9 +255,9 @@ def draw_maps(maps: xr.DataArray, count: int = 100, columns: int = 10) -> Any:
     shown = maps.isel(neuron=slice(0, count)).values
     columns = min(columns, max(len(shown), 1))
     rows = -(-len(shown) // columns)
-    with _style():
+    with style():
         height = 0.55 * rows * shown.shape[1] / shown.shape[2] + 0.6
-        figure = _figure(max(0.55 * columns + 0.2, 4.0), height)
+        figure = new_figure(max(0.55 * columns + 0.2, 4.0), height)
         for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
             axes.set_axis_off()
             if i < len(shown):
@@ -287,8 +287,8 @@ def draw_neuron(recording: Recording, neuron: int) -> Any:
     """
     one = _describe_neuron(recording, neuron)
     about = recording.metadata
-    with _style():
-        figure = _figure(7.4, 4.6)
+    with style():
+        figure = new_figure(7.4, 4.6)
         grid = figure.add_gridspec(2, 3)
         axes = figure.add_subplot(grid[0, :])
         axes.plot(one["trace"].index, one["trace"], color="black", linewidth=0.3, rasterized=True)
@@ -397,7 +397,7 @@ def save(figure: Any, path: Path, data: Any = None, suffix: str = ".csv") -> Non
     """
     if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{str(path)!r} must end in {', '.join(PICTURES)}")
-    with _style(), open_atomic(path) as file:
+    with style(), open_atomic(path) as file:
         figure.savefig(file, format=path.suffix.lower()[1:], dpi=200)
     if data is not None:
         write(data, path.with_suffix(suffix))
@@ -407,18 +407,7 @@ def _rank(name: str) -> tuple[int, bool, str]:
     """Order areas as published, then others by name, excitatory before inhibitory ones."""
     if name in AREAS:
         return AREAS.index(name), False, name
-    return len(AREAS), _class_of_group(name) == "inhibitory", name
-
-
-def _class_of_group(group: str) -> str:
-    """Return the cell class of a group, "Cux2-2" or "Vip", or of a driver."""
-    first = group.split("-")[0].lower()
-    known = {"sst": "inhibitory", "vip": "inhibitory", "pvalb": "inhibitory"}
-    return (
-        known.get(first, "unknown" if first == "unknown" else "excitatory")
-        if (cell_class(group) == "unknown")
-        else cell_class(group)
-    )
+    return len(AREAS), class_of_group(name) == "inhibitory", name
 
 
 def _legend(
@@ -452,23 +441,3 @@ def _mark(figure: Any, data: Any) -> None:
         )
         below = 0.2 / figure.get_figheight()
         figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
-
-
-def _figure(width: float, height: float) -> Any:
-    # Made without pyplot: no window system, no global list of figures.
-    return import_optional("matplotlib.figure", "plot").Figure(
-        figsize=(width, height), layout="constrained"
-    )
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    settings = {
-        "font.family": "serif",
-        "font.serif": ["DejaVu Serif"],
-        "font.size": 9,
-        "axes.titlesize": 9,
-        "image.interpolation": "nearest",
-    }
-    with import_optional("matplotlib", "plot").rc_context(settings):
-        yield

@@ -123,6 +123,16 @@ def cell_class(cre_line: str) -> str:
     return "excitatory" if name in EXCITATORY else _UNKNOWN
 
 
+def class_of_group(group: str) -> str:
+    """Return the cell class of a genotype group, ``"Cux2-2"`` or ``"Vip"``, or of a driver."""
+    known = cell_class(group)
+    first = group.split("-")[0].lower()
+    for drivers, name in ((INHIBITORY, "inhibitory"), (EXCITATORY, "excitatory")):
+        if first in (each.split("-")[0].lower() for each in drivers):
+            return name
+    return known
+
+
 def describe(genotype: str, mapping: Mapping[str, str] | None = None) -> Genotype:
     """Return driver, cell class and genotype group of a full genotype.
 

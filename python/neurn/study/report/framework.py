@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from neurn._figures import new_figure, style
 from neurn._optional import import_optional
-from neurn.mouse.figures import _figure as new_figure
-from neurn.mouse.figures import _style as style
 from neurn.study.report.parts import Figure, Section
 from neurn.study.report.results import Results
 
