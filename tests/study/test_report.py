@@ -92,7 +92,7 @@ def test_every_section_is_there(parsed):
         *("features_and_representations", "rmse_per_area", "rmse_per_genotype_group"),
         *("rmse_with_and_without", "rmse_distributions", "single_units", "rsa_layers_lenet"),
         *("cka_layers_lenet", "regression_layers_lenet", "architectures_correlation"),
-        *("architectures_zoom", "architectures_nearest"),
+        *("architectures_zoom", "architectures_matrix", "architectures_nearest"),
     ):
         assert name in figures
 
@@ -104,12 +104,16 @@ def test_captions_say_what_is_shown(page):
     for caption in captions:
         words = re.sub("<[^>]+>|&[a-z]+;", " ", caption)
         assert "Simulated recordings: 16 neurons of 2 sessions" in words or re.search(
-            r"4\s+architectures|layers of VGG11|The recordings are simulated|Simulated neurons",
+            r"4\s+architectures|[Ll]ayers of VGG1|The recordings are simulated|Simulated neurons",
             words,
         ), words
     assert text.count("random weights (seed 0)") > 5
     assert "The recordings in this report are simulated" in text
     assert "&lt;a&gt; &amp; b" in text
+
+
+def test_the_published_pair_scores_as_published(page):
+    assert "whole alignment, which scores 15." in page.read_text(encoding="utf-8")
 
 
 def test_images_have_texts_and_links_lead_somewhere(page, parsed):

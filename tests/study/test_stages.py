@@ -288,6 +288,10 @@ def test_native_libraries_are_part_of_the_code():
             "models: 'no.such:thing': there is no module 'no.such', neither installed nor here",
         ),
         ('[architectures]\nzoom = ["VGG99"]', "architectures.zoom: 'VGG99' is not in the zoo"),
+        (
+            '[architectures]\nzoom = ["VGG11", "ResNet50", "VGG19"]',
+            "architectures.zoom: 'ResNet50' has 108 layers; give models of at most 60, or",
+        ),
     ],
 )
 def test_what_is_not_there_is_said_before_anything_runs(text, sentence, tmp_path):

@@ -191,7 +191,7 @@ class Architectures(Table):
     oddities: StrictBool = False
     """The sequences exactly as the published heatmap shows them; published models only."""
     zoom: Annotated[tuple[str, ...], AfterValidator(_unique)] = ("VGG11", "VGG16", "VGG19")
-    """Drawn layer by layer, and aligned in pairs."""
+    """Drawn layer by layer, and aligned in pairs: three of `models`, of at most 60 layers."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Architectures:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from neurn import arch
+from neurn import align, arch
 from neurn._optional import import_optional
 from neurn.arch.plot import new_figure_axes
 from neurn.arch.similarity import Array
+from neurn.arch.zoom import _LETTERS as LETTERS
 from neurn.study.report.parts import Figure, Section, Table
 from neurn.study.report.results import Results
-from neurn.study.stages.architectures import read_scores
+from neurn.study.stages.architectures import read_scores, read_zoom, to_draw
 
 _SHORTLIST = 5
 
@@ -31,7 +32,7 @@ def architectures(results: Results) -> Section | None:
         settings["models"], settings["vocabulary"], oddities=settings["oddities"]
     )
     about = f"{len(names)} architectures, vocabulary {settings['vocabulary']}, no weights needed"
-    zoom = [name for name in settings["zoom"] if name in names]
+    zoom = to_draw(settings["zoom"], names)
     parts: list[Figure | Table] = []
     for what, title, words in (
         (
@@ -63,9 +64,14 @@ def architectures(results: Results) -> Section | None:
                 _frame(names, values[what]),
             )
         )
-    if len(zoom) == 3:
-        parts.insert(
-            1,
+    if zoom:
+        tokens = read_zoom(folder)
+        matrix = align.score_matrix(tokens[zoom[1]], tokens[zoom[2]])
+        score = f"{matrix.scores[-1, -1]:g}"
+        used = {token for name in zoom[1:] for token in tokens[name]}
+        letters = [f"{short} {what}" for short, what in LETTERS.items() if short in used]
+        key = f" ({', '.join(letters)})" if letters else ""
+        parts[1:1] = [
             Figure(
                 "architectures_zoom",
                 f"{', '.join(zoom)} in detail",
@@ -75,7 +81,17 @@ def architectures(results: Results) -> Section | None:
                 f"Three drawings of the layers of {', '.join(zoom)} and three score matrices.",
                 arch.zoom({name: name for name in zoom}, settings["vocabulary"]),
             ),
-        )
+            Figure(
+                "architectures_matrix",
+                f"{zoom[1]} against {zoom[2]}, layer by layer",
+                f"Layers of {zoom[1]} from top to bottom, of {zoom[2]} from left to right{key}. "
+                "Each cell: the best score of the two beginnings that end there (match 1, mismatch "
+                "-2, gap -2), with arrows to where it comes from. In black the path of the whole "
+                f"alignment, which scores {score}.",
+                f"Score matrix of {zoom[1]} and {zoom[2]}; the alignment's score is {score}.",
+                matrix.plot(names=(zoom[1], zoom[2])).figure,
+            ),
+        ]
     short = found.shortlist(min(_SHORTLIST, len(names)))
     nearest = _nearest(names, values["index"])
     parts.append(
@@ -90,8 +106,8 @@ def architectures(results: Results) -> Section | None:
     )
     off = values["index"][~np.eye(len(names), dtype=bool)]
     findings = [
-        f"{about}: median similarity index of two {np.median(off):.2f}; five that cover the set: "
-        f"{', '.join(short)}."
+        f"{about}: median similarity index of two {np.median(off):.2f}; {len(short)} that cover "
+        f"the set: {', '.join(short)}."
     ]
     intro = (
         "Architectures are read as sequences of layers and aligned globally (Needleman-Wunsch), "

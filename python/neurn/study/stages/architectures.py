@@ -12,6 +12,7 @@ import numpy as np
 from neurn import arch
 from neurn._files import write_atomic
 from neurn.arch.similarity import VALUES
+from neurn.arch.zoom import LARGEST
 from neurn.study.graph import Cost, Item, Stage, Work
 from neurn.study.read import StudyError
 
@@ -34,6 +35,13 @@ def plan(study: Study, before: Mapping[str, Sequence[Item]]) -> list[Item]:
                 raise StudyError(
                     f"architectures.{key}: {name!r} is not in the zoo; neurn arch list shows it"
                 )
+    for name in to_draw(settings.zoom, models):
+        layers = len(arch.sequence(name, settings.vocabulary))
+        if layers > LARGEST:
+            raise StudyError(
+                f"architectures.zoom: {name!r} has {layers} layers; give models of at most "
+                f"{LARGEST}, or []"
+            )
     parameters = settings.model_dump(mode="json")
     cost = Cost(1 + len(models) ** 2 * 1e-3, 4e8, len(models) ** 2 * 24 + 1e5)
     return [Item("architectures", "similarity", parameters, cost=cost)]
@@ -54,6 +62,11 @@ def run(work: Work) -> None:
         for name in settings["zoom"]
     }
     write_atomic(work.folder / _SEQUENCES, json.dumps(zoom))
+
+
+def to_draw(zoom: Sequence[str], models: Sequence[str]) -> Sequence[str]:
+    """Return the models to be drawn in detail: three that were compared, otherwise none."""
+    return zoom if len(zoom) == 3 and set(zoom) <= set(models) else ()
 
 
 def read_scores(folder: Path) -> tuple[list[str], dict[str, Any]]:
