@@ -372,3 +372,11 @@ def test_on_a_gpu(images):
     found = features.extract(model, images, device="cuda")
     np.testing.assert_allclose(found["0"], features.extract(model, images)["0"], atol=1e-4)
     assert next(model.parameters()).device.type == "cpu"
+
+
+def test_grey_images_stay_grey_without_a_convolution_that_wants_three():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    images = np.random.default_rng(0).random((5, 4, 4), np.float32)
+    found = features.extract(model, images, layers="linear")["1"]
+    expected = model(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(found.values.reshape(5, 3), expected, rtol=1e-5, atol=1e-6)

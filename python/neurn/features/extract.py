@@ -347,10 +347,10 @@ class _Batches:
         return part if self.transform is None else self.transform(part)
 
 
-def input_channels(model: nn.Module) -> int:
-    """Return how many channels the images of a model have: those of its first convolution, or 3."""
+def input_channels(model: nn.Module) -> int | None:
+    """Return how many channels the images of a model have, by its first convolution if any."""
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
+    return None if first is None else first.in_channels
 
 
 def _reductions(chosen: Mapping[str, nn.Module], reduce: Any) -> dict[str, str]:
