@@ -363,11 +363,55 @@ void check_numerics(const Variant& variant) {
   }
 }
 
+// Whatever padding shows and wherever tiles end: a pixel that is no number spoils the windows that
+// hold it, and the gradients of their pixels, and nothing else.
+template <class T>
+void check_locality(const Variant& variant) {
+  for (int padding = 0; padding < 5; ++padding) {
+    for (const int64_t k : {3, 5, 9}) {
+      const Case t{1, 3, 19, 71, k, Padding(padding), Scope::none, 0.0};
+      const Layout layout = k == 5 ? Layout::channels_last : Layout::contiguous;
+      Image<T> x(t.n, t.c, t.h, t.w, layout);
+      fill(x, 1, 0.5, 1);
+      for (const auto& [c, i, j] :
+           {std::array<int64_t, 3>{0, 0, 0}, {0, 1, 40}, {1, 17, 70}, {1, 9, 2}, {2, 18, 63}}) {
+        assign(x.at((c * t.h + i) * t.w + j), i % 2 ? double(NAN) : double(INFINITY));
+      }
+      Image<T> grad(t.n, t.c, t.out_h(), t.out_w(), Layout::contiguous);
+      fill(grad, 2, 0, 1);
+      Result<T> r = run(t, x, grad, layout, variant.device);
+      const Reference expected = reference(t, x.wide(), grad.wide());
+      auto same = [](const std::vector<double>& a, const std::vector<double>& b) {
+        return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                          [](double v, double w) { return std::isnan(v) == std::isnan(w); });
+      };
+      expect(same(r.y.wide(), expected.y) && same(r.dx.wide(), expected.dx),
+             "NaN where the definition has it", k, variant);
+    }
+  }
+}
+
+// Whether scopes are held in shared memory or computed twice does not show.
+template <class T>
+void check_passes(Variant variant) {
+  for (const int64_t k : {3, 7, 9}) {
+    for (const Scope scope : {Scope::image, Scope::channel}) {
+      const Case t{2, 3, 67, 75, k, Padding::reflect, scope, 0.1};
+      Image<T> x(t.n, t.c, t.h, t.w, Layout::contiguous);
+      fill(x, 1, 0.5, 1);
+      variant.device.processors = 1;
+      const Result<T> held = once(t, x, variant);
+      variant.device.processors = 1 << 20;
+      expect(held.same(once(t, x, variant)), "one pass and two agree bit for bit", k, variant);
+    }
+  }
+}
+
 // Where single precision is easily lost.
 void check_accuracy(const Variant& variant) {
   for (const int64_t k : {3, 7, 31}) {
     const Case t{1, 2, 40, 50, k, Padding::reflect, Scope::none, 0.0};
-    for (const double scale : {1e-30, 1e-22, 1.0, 1e22, 1e30}) {
+    for (const double scale : {3e-39, 1e-30, 1e-22, 1.0, 1e22, 1e30}) {
       for (const double offset : {0.0, 1e4}) {
         if (k > 7 && offset > 0 && scale != 1) continue;
         Image<float> x(t.n, t.c, t.h, t.w, Layout::contiguous);
@@ -388,7 +432,7 @@ void check_accuracy(const Variant& variant) {
     compare(t, blocks, Layout::contiguous, Layout::contiguous, variant);
     Case scoped = t;
     scoped.scope = Scope::image;
-    for (const double scale : {1e-25, 1e25}) {
+    for (const double scale : {1e-25, 1e25, 1e37}) {
       Image<float> x(t.n, t.c, t.h, t.w, Layout::contiguous);
       fill(x, 1, 0, scale);
       compare(scoped, x, Layout::contiguous, Layout::contiguous, variant);
@@ -408,6 +452,11 @@ int main() {
   check_paths();
   check_numerics<float>(roomy);
   check_numerics<float>(clustered);
+  check_locality<float>(roomy);
+  check_locality<double>(narrow);
+  check_locality<Half>(clustered);
+  check_passes<float>(clustered);
+  check_passes<BFloat16>(roomy);
   check_accuracy(roomy);
   check_numerics<double>(crowded);
   check_numerics<BFloat16>(crowded);

@@ -51,11 +51,14 @@ NEURN_DEVICE bool exists(const Problem& p, const Tile& tile, int row, int column
 }
 
 template <class F>
-NEURN_DEVICE Peak with_window(const Problem& p, const Tile& tile, const Peak& best, int row,
-                              int column, int channel, F sigma) {
+NEURN_DEVICE void consider(const Problem& p, const Tile& tile, int row, int column, int channel,
+                           F sigma, Peak& best) {
+  using Bits = typename Range<F>::Bits;
   const uint64_t bits = peak_bits(sigma);
-  if (bits < best.bits || !exists(p, tile, row, column, channel)) return best;
-  return larger(best, {bits, scope_index(p, tile.sample, tile.channel + channel, tile.row + row,
+  if (static_cast<Bits>(bits) < static_cast<Bits>(best.bits) ||
+      !exists(p, tile, row, column, channel))
+    return;
+  best = larger(best, {bits, scope_index(p, tile.sample, tile.channel + channel, tile.row + row,
                                          tile.column + column)});
 }
 
@@ -71,7 +74,7 @@ NEURN_APART Peak forward_apart(const ForwardCall& call, const Tile tile, F* kept
     sigma = static_cast<F>(direct_window<T>(p, call.x, tile.sample, tile.channel + channel,
                                             tile.row + row, tile.column + column)
                                .sigma);
-    best = with_window(p, tile, best, row, column, channel, sigma);
+    consider(p, tile, row, column, channel, sigma, best);
   });
   return best;
 }
@@ -82,10 +85,13 @@ NEURN_DEVICE void load_tile(const ForwardCall& call, const Tile& tile, const Mom
 }
 
 // Deviations of a tile, whose pixels are there for all threads, into `kept`, and the largest of
-// this thread.
+// this thread. The same instructions in every pass: a result does not depend on which one there is
+// room for.
 template <class T, int K, class F>
-NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const Moments<F>& m,
-                               F* kept, Peak best) {
+NEURN_APART Peak forward_tile(const ForwardCall& call, const Tile tile, Moments<F> m, F* kept,
+                              Peak best) {
+  m = {in_shared(m.x), in_shared(m.c), in_shared(m.q), m.pitch};
+  kept = in_shared(kept);
   const Problem& p = call.p;
   const int k = K > 0 ? K : static_cast<int>(p.k), step = call.tiling.step;
   const int pitch = odd(call.tiling.columns * step);
@@ -96,9 +102,7 @@ NEURN_DEVICE Peak forward_tile(const ForwardCall& call, const Tile& tile, const 
   const bool apart =
       window_moments<K>(region, k, m, [&](int row, int column, int channel, F sigma, F, F) {
         kept[row * pitch + column * step + channel] = sigma;
-        if (seeks && sigma != F(-1)) {
-          best = with_window(p, tile, best, row, column, channel, sigma);
-        }
+        if (seeks && sigma != F(-1)) consider(p, tile, row, column, channel, sigma, best);
       });
   return apart ? forward_apart<T, K>(call, tile, kept, best) : best;
 }
@@ -115,13 +119,15 @@ NEURN_APART void write_tile(const ForwardCall& call, const Tile tile, const F* k
   T* out = static_cast<T*>(call.y.data) + tile.sample * call.y.n + tile.channel * call.y.c +
            tile.row * call.y.h + tile.column * call.y.w;
   const bool as_is = p.scope == Scope::none;
+  const int64_t jump = own.warps() * call.y.h;
+  kept = in_shared(kept);
   for (int e = own.lane(); e < elements; e += 32) {
     const int pixel = tiling.step == 1 ? e : e / tiling.step, channel = e - pixel * tiling.step;
     if (channel >= tile.channels) continue;
-    T* to = out + pixel * call.y.w + channel * call.y.c;
-    for (int row = own.warp(); row < rows; row += own.warps()) {
+    T* to = out + pixel * call.y.w + channel * call.y.c + own.warp() * call.y.h;
+    for (int row = own.warp(); row < rows; row += own.warps(), to += jump) {
       const F sigma = kept[row * pitch + e];
-      assign(to[row * call.y.h], as_is ? sigma : normalized(sigma, divisor));
+      assign(*to, as_is ? sigma : normalized(sigma, divisor));
     }
   }
 }
@@ -184,18 +190,23 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   }
   // Slot s holds tile rank + s * cluster of the scope.
   const int rank = call.cluster > 1 ? cluster_rank() : 0;
-  auto tile_in = [&](int s) { return rank + static_cast<int64_t>(s) * call.cluster; };
+  const int tiles = static_cast<int>(call.per_scope);
+  auto tile_in = [&](int s) { return rank + s * call.cluster; };
   const int start = shares ? group : 0, stride = shares ? groups : 1;
-  auto tile_of = [&](int s) { return tile_at(call.p, tiling, first + tile_in(s)); };
+  const Tile first_tile = tile_at(call.p, tiling, first);
+  auto tile_of = [&](int s) { return tile_of_scope(call.p, tiling, first_tile, tile_in(s)); };
   // The next tile's pixels are on their way while this one is computed.
   Moments<F> next = m;
   next.x = m.q + m.pitch * tiling.rows;
-  if (tile_in(start) < call.per_scope) load_tile<T>(call, tile_of(start), m);
-  for (int s = start; tile_in(s) < call.per_scope; s += stride) {
+  Tile tile = tile_of(start);
+  if (tile_in(start) < tiles) load_tile<T>(call, tile, m);
+  for (int s = start; tile_in(s) < tiles; s += stride) {
     copies_done();
     team_barrier();
-    if (tile_in(s + stride) < call.per_scope) load_tile<T>(call, tile_of(s + stride), next);
-    best = forward_tile<T, K>(call, tile_of(s), m, kept + s * slot, best);
+    const Tile following = tile_of(s + stride);
+    if (tile_in(s + stride) < tiles) load_tile<T>(call, following, next);
+    best = forward_tile<T, K>(call, tile, m, kept + s * slot, best);
+    tile = following;
     F* const other = m.x;
     m.x = next.x;
     next.x = other;
@@ -228,7 +239,7 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<T, K>())
   F top;
   from_bits(best.bits, &top);
   const F divisor = divisor_of(top, call.p.floor);
-  for (int s = start; tile_in(s) < call.per_scope; s += stride) {
+  for (int s = start; tile_in(s) < tiles; s += stride) {
     write_tile<T>(call, tile_of(s), kept + s * slot, divisor);
   }
 }

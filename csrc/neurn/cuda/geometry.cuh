@@ -38,6 +38,25 @@ NEURN_DEVICE int64_t window_at(int64_t i, int64_t windows, Padding padding) {
   return i >= 0 && i < windows ? i : -1;
 }
 
+// Positions first, first + 1, .. of an axis: of the pixels, padded, or of the windows.
+struct Line {
+  int64_t first, size;
+  Padding padding;
+  bool pads;
+
+  NEURN_DEVICE int64_t at(int i) const {
+    return pads ? padded_source(first + i, size, padding) : window_at(first + i, size, padding);
+  }
+  // Of `count` positions, those from inside_from to inside_to - 1 are on the axis: first + i.
+  NEURN_DEVICE int inside_from(int count) const { return limited(-first, count); }
+  NEURN_DEVICE int inside_to(int count) const { return limited(size - first, count); }
+
+ private:
+  static NEURN_DEVICE int limited(int64_t i, int count) {
+    return i < 0 ? 0 : i < count ? static_cast<int>(i) : count;
+  }
+};
+
 // The windows that see source position u through reflected or replicated padding only:
 // visit(window, how often).
 template <class Visit>
@@ -92,6 +111,22 @@ NEURN_DEVICE Tile tile_at(const Problem& p, const Tiling& tiling, int64_t number
   number /= tiling.down;
   tile.channel = number % tiling.slabs * tiling.step;
   tile.sample = number / tiling.slabs;
+  const int64_t left = p.channels - tile.channel;
+  tile.channels = static_cast<int>(left < tiling.step ? left : tiling.step);
+  return tile;
+}
+
+// Tile `within` of a scope of few tiles, of which `first` is the first: divisions of 32 bits.
+NEURN_DEVICE Tile tile_of_scope(const Problem& p, const Tiling& tiling, const Tile& first,
+                                int within) {
+  const unsigned across = static_cast<unsigned>(tiling.across);
+  const unsigned down = static_cast<unsigned>(tiling.down);
+  unsigned rest = static_cast<unsigned>(within);
+  Tile tile = first;
+  tile.column = static_cast<int>(rest % across) * tiling.columns;
+  rest /= across;
+  tile.row = static_cast<int>(rest % down) * tiling.rows;
+  tile.channel += static_cast<int>(rest / down) * tiling.step;
   const int64_t left = p.channels - tile.channel;
   tile.channels = static_cast<int>(left < tiling.step ? left : tiling.step);
   return tile;

@@ -16,6 +16,20 @@
 
 namespace neurn::cuda {
 
+// Tells the compiler that an address of a function that is not inlined is in shared memory: it
+// would otherwise use instructions for memory of any kind, with addresses of 64 bits.
+template <class V>
+NEURN_DEVICE V* in_shared(V* at) {
+#if defined(__CUDACC__)
+  __builtin_assume(__isShared(at));
+#endif
+  return at;
+}
+
+// Sums start here: x + -0 is x for every x, so that nothing is added; x + 0 is not, for x = -0.
+template <class F>
+constexpr F nothing = -F(0);
+
 // Windows that a thread computes together; at most k.
 constexpr int together(int k) { return k == 3 ? 2 : k == 5 || k == 7 ? 4 : 8; }
 
@@ -49,45 +63,63 @@ struct Moments {
   }
 };
 
-// Rows x columns of `step` channels into shared memory: row_of and column_of say where each lies in
+// Rows x columns of `step` channels into shared memory: `down` and `along` say where each lies in
 // the array; -1: zeros.
-template <class T, class F, class RowOf, class ColumnOf>
-NEURN_APART void load(const Array array, const Region region, int rows, int columns, F* out,
-                      int pitch, const RowOf row_of, const ColumnOf column_of) {
+template <class T, class F>
+NEURN_APART void load(const Array array, const Region region, const Line down, const Line along,
+                      int rows, int columns, F* out, int pitch) {
   const Team own = team();
   const int elements = columns * region.step, warps = own.warps();
+  const int inside_from = down.inside_from(rows), inside_to = down.inside_to(rows);
+  const int64_t jump = warps * array.h;
   const T* origin =
       static_cast<const T*>(array.data) + region.sample * array.n + region.channel * array.c;
+  out = in_shared(out);
   for (int e = own.lane(); e < elements; e += 32) {
     const int pixel = region.step == 1 ? e : e / region.step;
     const int channel = e - pixel * region.step;
-    const int64_t column = column_of(pixel);
+    const int64_t column = along.at(pixel);
     const bool exists = column >= 0 && channel < region.channels;
     const T* in = origin + (exists ? column * array.w + channel * array.c : 0);
-    if constexpr (sizeof(T) == sizeof(F)) {
-      for (int r = own.warp(); r < rows; r += warps) {
-        const int64_t row = exists ? row_of(r) : -1;
-        if (row >= 0) {
-          copy_to_shared(out + r * pitch + e, in + row * array.h);
-        } else {
-          out[r * pitch + e] = F(0);
-        }
+    F* to = out + e;
+    auto fetch = [&](int r, const T* from) {
+      if constexpr (sizeof(T) == sizeof(F)) {
+        copy_to_shared(to + r * pitch, from);
+      } else {
+        to[r * pitch] = widen(*from);
       }
-    } else {
-      for (int r = own.warp(); r < rows; r += loads_at_once * warps) {
-        F values[loads_at_once];
-        NEURN_UNROLL
-        for (int i = 0; i < loads_at_once; ++i) {
-          values[i] = F(0);
-          const int64_t row = exists && r + i * warps < rows ? row_of(r + i * warps) : -1;
-          if (row >= 0) values[i] = widen(in[row * array.h]);
+    };
+    auto fetch_any = [&](int r) {
+      const int64_t row = exists ? down.at(r) : -1;
+      if (row >= 0) {
+        fetch(r, in + row * array.h);
+      } else {
+        to[r * pitch] = F(0);
+      }
+    };
+    int r = own.warp();
+    if (exists) {
+      for (; r < inside_from; r += warps) fetch_any(r);
+      const T* from = in + (down.first + r) * array.h;
+      if constexpr (sizeof(T) == sizeof(F)) {
+        for (; r < inside_to; r += warps, from += jump) fetch(r, from);
+      } else {
+        for (int first = r; first < inside_to; first += loads_at_once * warps) {
+          F values[loads_at_once];
+          NEURN_UNROLL
+          for (int i = 0; i < loads_at_once; ++i) {
+            values[i] = first + i * warps < inside_to ? widen(from[i * jump]) : F(0);
+          }
+          NEURN_UNROLL
+          for (int i = 0; i < loads_at_once; ++i) {
+            if (first + i * warps < inside_to) to[(first + i * warps) * pitch] = values[i];
+          }
+          from += loads_at_once * jump;
         }
-        NEURN_UNROLL
-        for (int i = 0; i < loads_at_once; ++i) {
-          if (r + i * warps < rows) out[(r + i * warps) * pitch + e] = values[i];
-        }
+        while (r < inside_to) r += warps;
       }
     }
+    for (; r < rows; r += warps) fetch_any(r);
   }
 }
 
@@ -96,15 +128,9 @@ template <class T, class F>
 NEURN_DEVICE void load_pixels(const Problem& p, const Array& x, const Region& region, int k,
                               const Moments<F>& m) {
   const int64_t lead = lead_of(p.k, p.padding);
-  const int64_t top = region.first_row - lead, left = region.first_column - lead;
-  load<T>(
-      x, region, region.rows + k - 1, region.columns + k - 1, m.x, m.pitch,
-      [top, height = p.height, padding = p.padding](int row) {
-        return padded_source(top + row, height, padding);
-      },
-      [left, width = p.width, padding = p.padding](int column) {
-        return padded_source(left + column, width, padding);
-      });
+  load<T>(x, region, Line{region.first_row - lead, p.height, p.padding, true},
+          Line{region.first_column - lead, p.width, p.padding, true}, region.rows + k - 1,
+          region.columns + k - 1, m.x, m.pitch);
 }
 
 template <int K, class F>
@@ -113,26 +139,30 @@ NEURN_APART void column_moments(const Region region, int k, const Moments<F> m) 
   if constexpr (K > 0) k = K;
   const Team own = team();
   const int elements = (region.columns + k - 1) * region.step, pitch = m.pitch;
+  const F* const x = in_shared(m.x);
+  F* const sums = in_shared(m.c);
+  F* const deviations = in_shared(m.q);
   for (int group = own.warp(); group < region.rows / R; group += own.warps()) {
     for (int e = own.lane(); e < elements; e += 32) {
-      const F* in = m.x + group * R * pitch + e;
+      const F* in = x + group * R * pitch + e;
       const F reference = in[(k + R - 2) / 2 * pitch];
-      F sum = 0, squares = 0;
+      F sum = nothing<F>, squares = nothing<F>;
       NEURN_UNROLL
       for (int t = R - 1; t < k; ++t) {
+        if (K > 0 && t == (k + R - 2) / 2) continue;  // reference - reference
         const F d = in[t * pitch] - reference;
         sum += d;
         squares += d * d;
       }
       F before[R], before_squares[R];
-      before[R - 1] = before_squares[R - 1] = 0;
+      before[R - 1] = before_squares[R - 1] = nothing<F>;
       NEURN_UNROLL
       for (int i = R - 2; i >= 0; --i) {
         const F d = in[i * pitch] - reference;
         before[i] = before[i + 1] + d;
         before_squares[i] = before_squares[i + 1] + d * d;
       }
-      F after = 0, after_squares = 0;
+      F after = nothing<F>, after_squares = nothing<F>;
       NEURN_UNROLL
       for (int i = 0; i < R; ++i) {
         if (i > 0) {
@@ -148,8 +178,8 @@ NEURN_APART void column_moments(const Region region, int k, const Moments<F> m) 
           for (int t = 0; t < k; ++t) differs |= in[(i + t) * pitch] != reference;
           q = differs ? infinity<F>() : F(0);
         }
-        m.c[(group * R + i) * pitch + e] = c;
-        m.q[(group * R + i) * pitch + e] = q;
+        sums[(group * R + i) * pitch + e] = c;
+        deviations[(group * R + i) * pitch + e] = q;
       }
     }
   }
@@ -182,15 +212,14 @@ NEURN_DEVICE F near_pixel(const Moments<F>& m, int k, int row, int column, int s
   return m.x[near_at<R>(k, row) * m.pitch + near_at<R>(k, column) * step + channel];
 }
 
-// emit(row, column, channel, sigma, near, shift) for every window of the region, its mean being
-// near + shift. What F cannot hold is emitted as -1, and the result is true: own_windows finds
-// such windows again, out of the way of the others.
-template <int K, class F, class Emit>
-NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& m, Emit&& emit) {
+// As window_moments, with a step that is known where it is 1: the offsets are constants then.
+template <int K, int Step, class F, class Emit>
+NEURN_DEVICE bool window_moments_of(const Region& region, int k, const Moments<F>& m, Emit&& emit) {
   constexpr int R = together(K);
   if constexpr (K > 0) k = K;
   const Team own = team();
-  const int pitch = m.pitch, step = region.step, groups = region.columns / R * step;
+  const int pitch = m.pitch, step = Step > 0 ? Step : region.step;
+  const int groups = region.columns / R * step;
   const int middle = (k + R - 2) / 2;
   const F count = F(k), inverse = F(1) / F(k), per_pixel = F(1) / (F(k) * F(k));
   bool apart = false;
@@ -203,16 +232,17 @@ NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& 
       const F* q = m.q + row * pitch + e;
       const F near = x[middle * step], c_near = c[middle * step];
       auto relative = [&](int t) { return count * (x[t * step] - near) + (c[t * step] - c_near); };
-      F sum = 0, squares = 0, inner = 0;
+      F sum = nothing<F>, squares = nothing<F>, inner = nothing<F>;
       NEURN_UNROLL
       for (int t = R - 1; t < k; ++t) {
+        inner += q[t * step];
+        if (K > 0 && t == middle) continue;  // near - near
         const F d = relative(t);
         sum += d;
         squares += d * d;
-        inner += q[t * step];
       }
       F before[R], before_squares[R], before_inner[R];
-      before[R - 1] = before_squares[R - 1] = before_inner[R - 1] = 0;
+      before[R - 1] = before_squares[R - 1] = before_inner[R - 1] = nothing<F>;
       NEURN_UNROLL
       for (int i = R - 2; i >= 0; --i) {
         const F d = relative(i);
@@ -220,7 +250,7 @@ NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& 
         before_squares[i] = before_squares[i + 1] + d * d;
         before_inner[i] = before_inner[i + 1] + q[i * step];
       }
-      F after = 0, after_squares = 0, after_inner = 0;
+      F after = nothing<F>, after_squares = nothing<F>, after_inner = nothing<F>;
       NEURN_UNROLL
       for (int i = 0; i < R; ++i) {
         if (i > 0) {
@@ -247,6 +277,15 @@ NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& 
     }
   }
   return apart;
+}
+
+// emit(row, column, channel, sigma, near, shift) for every window of the region, its mean being
+// near + shift. What F cannot hold is emitted as -1, and the result is true: own_windows finds
+// such windows again, out of the way of the others.
+template <int K, class F, class Emit>
+NEURN_DEVICE bool window_moments(const Region& region, int k, const Moments<F>& m, Emit&& emit) {
+  return region.step == 1 ? window_moments_of<K, 1>(region, k, m, emit)
+                          : window_moments_of<K, 0>(region, k, m, emit);
 }
 
 }  // namespace neurn::cuda
