@@ -186,6 +186,10 @@ MODELS: Mapping[str, Known] = MappingProxyType(
         "vit_small_32": _timm(
             "vit_tiny_patch16_224", img_size=32, patch_size=4, depth=6, embed_dim=96, num_heads=3
         ),
+        # Learns digits from 10,000 images in minutes on a CPU.
+        "vit_patch8_32": _timm(
+            "vit_tiny_patch16_224", img_size=32, patch_size=8, depth=4, embed_dim=96, num_heads=3
+        ),
     }
 )
 
