@@ -49,7 +49,7 @@ def main() -> int:
     # Examples, pages and scripts are tested, too.
     for name in ("tests", "docs", "examples", "scripts", "bench"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (ROOT / "pyproject.toml", *ROOT.glob("*.md")):
+    for path in (ROOT / "pyproject.toml", ROOT / "CITATION.cff", *ROOT.glob("*.md")):
         shutil.copy(path, copy)
     look = (
         "import neurn, torch; from neurn import _native; "

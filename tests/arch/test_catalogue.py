@@ -84,6 +84,9 @@ def test_the_catalogue_is_written_as_it_is(catalogue, tmp_path):
     catalogue.write(models, tmp_path / "catalogue.json.gz")
     old, new = (
         json.loads(gzip.decompress(path.read_bytes()))
-        for path in (catalogue.CATALOGUE, tmp_path / "catalogue.json.gz")
+        for path in (
+            Path(zoo.__file__).with_name(catalogue.CATALOGUE.name),
+            tmp_path / "catalogue.json.gz",
+        )
     )
     assert old["models"] == new["models"] and old["shared"] == new["shared"]
