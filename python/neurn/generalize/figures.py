@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from neurn._figures import FRONT_END_COLOURS, OTHER_COLOURS, new_figure, style
 from neurn._optional import import_optional
 from neurn.generalize.datasets import Images
 from neurn.generalize.results import Results
@@ -24,11 +25,10 @@ from neurn.layer import NeuRN
 BAND_SEEDS = 3
 GAP, FRAME_GREY = 1, 0.75  # pixels between images, and their grey level
 COLOUR_MAP = "inferno"
-# Stops of inferno, and a mark of its own for each: readable in print and without colour.
-MARKS = {"neurn": ("o", "#6a176e"), "sobel": ("s", "#e8760a"), "none": ("^", "#3b3b44")}
-OTHER_MARKS = (
-    *(("D", "#bc3754"), ("v", "#1b6ca8"), ("P", "#f5b71c"), ("X", "#2b0b54"), (">", "#7a7a85")),
-)
+POINTS = 9.5
+# A mark of its own for each: readable in print and without colour.
+MARKS = {"neurn": "o", "sobel": "s", "none": "^"}
+OTHER_MARKS = ("D", "v", "P", "X", ">", "<", "p", "h")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def draw_maps(examples: Sequence[Example], columns: int = 1, standalone: bool = 
     matplotlib.figure.Figure
     """
     rows = -(-len(examples) // columns)
-    with style():
+    with style(POINTS):
         figure = new_figure(5.2 * columns, rows * (1.04 + 0.2 * standalone) + 0.5 * standalone)
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
@@ -145,7 +145,7 @@ def draw_differences(rows: Sequence[SummaryRow], titles: Mapping[str, str]) -> A
     names = list(dict.fromkeys(r.front_end for r in compared if r.baseline == baseline))
     marks = _marks(names)
     step = min(0.32, 0.8 / len(names))
-    with style():
+    with style(POINTS):
         height = 0.5 if len(names) < 4 else 0.16 * len(names)
         longest = max(map(len, titles.values()))
         figure = new_figure(
@@ -221,7 +221,7 @@ def draw_curves(results: Results, front_ends: Sequence[str] | None = None) -> An
     marks = _marks(names)
     columns = min(3, len(families))
     lines = -(-len(families) // columns)
-    with style():
+    with style(POINTS):
         figure = new_figure(2.9 * columns, 2.5 * lines + 0.4)
         grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for axes in grid.flat[len(families) :]:
@@ -277,7 +277,7 @@ def draw_confusion(results: Results, domain: str, front_ends: Sequence[str] | No
     matplotlib.figure.Figure
     """
     names = list(front_ends or results.front_ends)
-    with style():
+    with style(POINTS):
         figure = new_figure(2.6 * len(names) + 0.8, 3.2)
         grid = figure.subplots(1, len(names), squeeze=False)[0]
         for place, (axes, name) in enumerate(zip(grid, names, strict=True)):
@@ -299,35 +299,21 @@ def draw_confusion(results: Results, domain: str, front_ends: Sequence[str] | No
 def to_png(figure: Any, dpi: int = 200) -> bytes:
     """Render a figure as PNG."""
     buffer = io.BytesIO()
-    with style():
+    with style(POINTS):
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
-def new_figure(width: float, height: float) -> Any:
-    """Make a figure of a size in inches, without pyplot: no window, no list of figures."""
-    return import_optional("matplotlib.figure").Figure(
-        figsize=(width, height), layout="constrained"
-    )
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Set the look of all figures inside the block."""
-    settings = {
-        "font.family": "serif",
-        "font.serif": ["DejaVu Serif"],
-        "font.size": 9.5,
-        "axes.titlesize": 9.5,
-        "image.interpolation": "nearest",
-    }
-    with import_optional("matplotlib").rc_context(settings):
-        yield
-
-
 def _marks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    others = iter(OTHER_MARKS * (1 + len(names)))
-    return {name: MARKS[name] if name in MARKS else next(others) for name in names}
+    """Return marker and colour of each front end."""
+    markers, colours = cycle(OTHER_MARKS), cycle(OTHER_COLOURS)
+    return {
+        name: (
+            MARKS[name] if name in MARKS else next(markers),
+            FRONT_END_COLOURS[name] if name in FRONT_END_COLOURS else next(colours),
+        )
+        for name in names
+    }
 
 
 def _wrapped(text: str) -> str:
