@@ -490,6 +490,24 @@ def test_a_file_as_output_is_refused(tmp_path, capsys):
     assert (tmp_path / "out").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "threads"),
+    [([], 1), (["--threads", "2"], 2), (["--model", "digit_net"], 0)],
+)
+def test_lenet_is_trained_on_one_thread_unless_told_otherwise(
+    arguments, threads, tmp_path, monkeypatch
+):
+    seen = []
+
+    def stop(sweep, *_, **__):
+        seen.append(sweep.training.threads)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(sweeps.Sweep, "run", stop)
+    assert run_command("--out", tmp_path / "out", "--quiet", *arguments) == 2
+    assert seen == [threads]
+
+
 @pytest.mark.parametrize("kind", ["domains", "shifts", "models", "front-ends"])
 def test_lists(kind, capsys):
     assert run_command("--list", kind) == 0

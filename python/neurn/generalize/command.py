@@ -160,6 +160,8 @@ def _sweeps(options: argparse.Namespace) -> list[Sweep]:
     defaults = Sweep().training
     given.setdefault("epochs", defaults.epochs)
     given.setdefault("learning_rate", defaults.learning_rate)
+    if given.get("model", Sweep.model) == Sweep.model:
+        given.setdefault("threads", defaults.threads)
     return [Sweep.of(given)]
 
 

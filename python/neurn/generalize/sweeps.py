@@ -63,7 +63,8 @@ class Sweep:
     protocol: str = "single"
     oracle: bool = False
     training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(epochs=15, learning_rate=3e-3)
+        # Networks this small gain nothing by threads, and lose much by them on a busy machine.
+        default_factory=lambda: TrainingConfig(epochs=15, learning_rate=3e-3, threads=1)
     )
 
     def __post_init__(self) -> None:
