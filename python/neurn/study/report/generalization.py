@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from neurn import generalize
-from neurn._files import write_atomic
 from neurn._optional import import_optional
 from neurn.generalize import domains, shifts, tables
 from neurn.generalize.datasets import EvaluationSet
-from neurn.generalize.figures import Example, draw_differences, draw_maps, to_png
+from neurn.generalize.figures import Example, draw_differences, draw_maps
 from neurn.generalize.report import METHOD
 from neurn.generalize.summary import findings, summarize
 from neurn.layer import NeuRN
@@ -122,25 +120,6 @@ def examples(names: Sequence[str], settings: Mapping[str, Any], seed: int = 0) -
         maps = NeuRN()(torch.from_numpy(images.astype(np.float32) / 255)).numpy()
         made.append(Example(name, words, recipe, images, maps))
     return made
-
-
-def save_neurn_at_work(path: str | Path, columns: int = 2, dpi: int = 200) -> None:
-    """Write a PNG of digits in every domain of the demo above their NeuRN maps.
-
-    Parameters
-    ----------
-    path : str or Path
-        The PNG file; its directory must exist.
-    columns : int
-        Number of domains side by side.
-    dpi : int
-        Dots per inch.
-    """
-    from neurn.study.settings import Generalization
-
-    settings = Generalization()
-    shown = examples([settings.source, *settings.targets], settings.model_dump())
-    write_atomic(Path(path), to_png(draw_maps(shown, columns), dpi))
 
 
 def _frame(table: Sequence[Sequence[str]]) -> Any:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from neurn.study.settings import Study
 
 SCORES = "scores.csv"
-PER_NEURON = ("rmse", "regression", "distributions")
 # Of four layers and 200 neurons, as measured on the demo; of those that draw, for 150 draws.
 _SECONDS = {
     "rmse": 2, "rsa": 13, "cka": 2, "regression": 6, "shape": 10, "distributions": 1,
