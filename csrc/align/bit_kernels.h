@@ -34,19 +34,19 @@ enum class SweepKind {
   trace      // as first, and traces
 };
 
-// What cpu/strip.h says, in words: rows and state have strip_vectors x words words a plane.
+// What cpu/strip.h says, in words.
 struct StripCall {
   BitScoring scoring;
   SweepKind kind;
   const uint64_t* column_token;
   int64_t column_stride;
   const uint64_t* column_starts;
-  const uint64_t* rows;  // token[strip_vectors][token_planes], keep, selected
+  const uint64_t* rows;  // token[vectors of a strip][token_planes], keep, selected
   // join: the rows before, and 1 from the target's beginning on.
   const uint64_t *rows_before, *column_started;
-  uint64_t* state;                  // v and h[strip_vectors][planes]
+  uint64_t* state;                  // v[vectors of a strip][planes], h[strip_groups][planes]
   int64_t begin, end;               // steps
-  uint8_t* selected;                // 8 bytes a step
+  uint8_t* selected;                // 4 bytes for each vector and step
   uint64_t *border, *border_below;  // the same but for join
   int64_t border_stride;
   uint64_t* trace;
@@ -86,8 +86,8 @@ struct PackCall {
 inline constexpr int packed_at_once = 16;
 
 struct BitKernels {
-  int words;          // of a vector
-  int strip_vectors;  // a strip has strip_vectors * words * 64 rows
+  int words;                      // of a vector
+  int strip_groups, strip_depth;  // a strip has groups * depth vectors of 64 * words rows
   void (*run_strip)(const StripCall&);
   // Planes 0 .. token_planes - 1 of size columns, and `after` more words behind them; `words`
   // words before each plane are zeros.

@@ -149,9 +149,10 @@ Token largest_token(const Sequences& sequences) {
 }
 
 bool strips_pay(const BitKernels& kernels, Sequence a, Sequence b) {
-  const double rows = 64.0 * kernels.words * kernels.strip_vectors;
+  const double lanes = 64.0 * kernels.words * kernels.strip_groups;
+  const double rows = lanes * kernels.strip_depth;
   const double strips = std::max(1.0, static_cast<double>(a.size) / rows);
-  const double work = strips * rows * (static_cast<double>(b.size) + rows);
+  const double work = strips * rows * (static_cast<double>(b.size) + lanes);
   const double cells = static_cast<double>(a.size) * static_cast<double>(b.size);
   return work * strip_time < cells * diagonal_time;
 }

@@ -13,7 +13,7 @@ constexpr int64_t kept_every = 256;
 // A band is worth its two sweeps below this share of the whole matrix.
 constexpr double worthwhile = 0.7;
 // The part of a pair that tells how wide a band it needs, in strips, and the band of that trial.
-constexpr int64_t trial_strips = 3;
+constexpr int64_t trial_strips = 2;
 constexpr int64_t trial_width = 256;
 
 class Pair {
@@ -30,18 +30,18 @@ class Pair {
         pad_(strips_ * shape_.rows() - a.size) {
     std::vector<Token> twice;
     if (joins()) {
-      twice.reserve(static_cast<size_t>(b.size + shape_.rows()));
+      twice.reserve(static_cast<size_t>(b.size + shape_.lanes()));
       twice.assign(b.data, b.data + b.size);
-      twice.insert(twice.end(), b.data, b.data + shape_.rows());
+      twice.insert(twice.end(), b.data, b.data + shape_.lanes());
       b = {twice.data(), static_cast<int64_t>(twice.size())};
     }
     tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
-    std::vector<Token> start(static_cast<size_t>(kept_every + shape_.rows()), 1);
+    std::vector<Token> start(static_cast<size_t>(kept_every + shape_.lanes()), 1);
     started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
     std::fill(start.begin() + 1, start.end(), 0);
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
-    nowhere_.resize(static_cast<size_t>(shape_.rows() + shape_.words + kept_every));
-    border_stride_ = shape_.rows() + b_.size + shape_.rows();
+    nowhere_.resize(static_cast<size_t>(shape_.lanes() + shape_.words + kept_every));
+    border_stride_ = shape_.lanes() + b_.size + shape_.lanes();
   }
 
   // Shifted score (cpu/bits.h) of the best path whose cells (i, j) lie in the band; width < 0: of
@@ -50,7 +50,7 @@ class Pair {
     width_ = width;
     uint64_t* border = border_.get(border_stride_ * scoring_.planes);
     std::fill_n(border, border_stride_ * scoring_.planes, 0);
-    border += shape_.rows();
+    border += shape_.lanes();
     kept_.clear();
     if (keep) kept_.resize(static_cast<size_t>(strips_));
     return width < 0 && joins() ? sweep_joined(border, keep) : sweep_apart(border, keep);
@@ -62,9 +62,9 @@ class Pair {
     double steps = 0;
     for (int64_t strip = 0; strip < strips_; ++strip) {
       const auto [low, high] = window(strip);
-      steps += static_cast<double>(high - low + shape_.rows());
+      steps += static_cast<double>(high - low + shape_.lanes());
     }
-    return steps / (static_cast<double>(b_.size + shape_.rows()) * static_cast<double>(strips_));
+    return steps / (static_cast<double>(b_.size + shape_.lanes()) * static_cast<double>(strips_));
   }
 
   // The least width whose band holds every path that reaches a shifted score: one that leaves it
@@ -85,7 +85,7 @@ class Pair {
   };
 
   // Whether each strip of the whole matrix can begin while the one above ends.
-  bool joins() const { return strips_ > 1 && b_.size >= shape_.rows(); }
+  bool joins() const { return strips_ > 1 && b_.size >= shape_.lanes(); }
 
   int64_t sweep_apart(uint64_t* border, bool keep) {
     StripRows rows(kernels_, scoring_.token_planes);
@@ -101,18 +101,18 @@ class Pair {
       if (keep) keep_border(border, strip);
       place(strip, rows);
       std::fill(state.begin(), state.end(), 0);
-      const int64_t end = high + shape_.rows() - 1;
+      const int64_t end = high + shape_.lanes() - 1;
       for (int64_t t = low; t < end;) {
         const int64_t step = t - low;
-        int64_t next = step < shape_.rows() ? std::min(end, low + shape_.rows()) : end;
+        int64_t next = step < shape_.lanes() ? std::min(end, low + shape_.lanes()) : end;
         call.column_starts = starts(low, t);
         if (keep || strip == 0) {
           next = std::min(next, low + (step / kept_every + 1) * kept_every);
           if (keep && step % kept_every == 0) keep_state(state, strip);
         }
-        call.kind = strip == 0             ? SweepKind::first
-                    : step < shape_.rows() ? SweepKind::begin
-                                           : SweepKind::middle;
+        call.kind = strip == 0              ? SweepKind::first
+                    : step < shape_.lanes() ? SweepKind::begin
+                                            : SweepKind::middle;
         call.begin = t;
         call.end = next;
         kernels_.run_strip(call);
@@ -124,7 +124,7 @@ class Pair {
 
   // Lane after lane goes over from the last column of a strip to the first of the next.
   int64_t sweep_joined(uint64_t* border, bool keep) {
-    const int64_t columns = b_.size, over = shape_.rows() - 1;
+    const int64_t columns = b_.size, over = shape_.lanes() - 1;
     StripRows rows(kernels_, scoring_.token_planes), before(rows);
     std::vector<uint64_t> state(state_words());
     StripCall call = prepare(rows, state, border, border_stride_);
@@ -160,8 +160,8 @@ class Pair {
       const int64_t end = strip == strips_ - 1 ? columns + over : columns;
       while (t < end) {
         if (keep && t % kept_every == 0) keep_state(state, strip);
-        const bool begins = t < shape_.rows();
-        int64_t next = begins ? std::min(end, shape_.rows()) : end;
+        const bool begins = t < shape_.lanes();
+        int64_t next = begins ? std::min(end, shape_.lanes()) : end;
         if (keep || strip == 0) next = std::min(next, (t / kept_every + 1) * kept_every);
         call.column_starts = starts(0, t);
         call.kind = strip == 0 ? SweepKind::first : begins ? SweepKind::begin : SweepKind::middle;
@@ -194,7 +194,7 @@ class Pair {
   }
 
   size_t state_words() const {
-    return static_cast<size_t>(2 * shape_.vectors * shape_.words * scoring_.planes);
+    return static_cast<size_t>((shape_.vectors + shape_.groups) * shape_.words * scoring_.planes);
   }
 
   StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state, uint64_t* border,
@@ -212,8 +212,8 @@ class Pair {
 
   // Where the target begins, for a sweep from column `low` on: steps t .. t + kept_every - 1.
   const uint64_t* starts(int64_t low, int64_t t) const {
-    if (t - low < shape_.rows()) return start_.first() - low;
-    return nowhere_.data() + shape_.rows() + shape_.words - t;
+    if (t - low < shape_.lanes()) return start_.first() - low;
+    return nowhere_.data() + shape_.lanes() + shape_.words - t;
   }
 
   // The first strip's rows begin with those that are too many.
@@ -271,10 +271,12 @@ class Walk {
         shape_(pair.shape_),
         rows_(pair.kernels_, pair.scoring_.token_planes),
         state_(pair.state_words()),
+        lane_(static_cast<size_t>(shape_.rows())),
         word_(static_cast<size_t>(shape_.rows())),
         bit_(static_cast<size_t>(shape_.rows())) {
     trace_words_ = 2 * shape_.vectors * shape_.words;
     for (int64_t r = 0; r < shape_.rows(); ++r) {
+      lane_[static_cast<size_t>(r)] = static_cast<int16_t>(shape_.lane_of(r));
       word_[static_cast<size_t>(r)] =
           static_cast<int16_t>(shape_.vector_of(r) * shape_.words + shape_.word_of(r));
       bit_[static_cast<size_t>(r)] = static_cast<int8_t>(shape_.bit_of(r));
@@ -294,7 +296,7 @@ class Walk {
       if (i >= first && j >= low) pair_.place(strip, rows_);
       begin_ = end_ = 0;
       while (i >= first && j >= low) {
-        const int64_t r = i - top, t = j + r;
+        const int64_t r = i - top, t = j + lane_[static_cast<size_t>(r)];
         if (t < begin_ || t >= end_) again(strip, low, t);
         const uint64_t* at =
             trace_.data() + (t - begin_) * trace_words_ + word_[static_cast<size_t>(r)];
@@ -329,8 +331,8 @@ class Walk {
     std::copy_n(kept.states.begin() + static_cast<std::ptrdiff_t>(words) * which, words,
                 state_.begin());
     const int planes = pair_.scoring_.planes;
-    const int64_t stride = shape_.rows() + end_ - begin_;
-    uint64_t* border = border_.get(stride * planes) + shape_.rows();
+    const int64_t stride = shape_.lanes() + end_ - begin_;
+    uint64_t* border = border_.get(stride * planes) + shape_.lanes();
     const int64_t kept_words = static_cast<int64_t>(kept.border.size()) / planes;
     for (int k = 0; k < planes; ++k) {
       for (int64_t t = begin_; t < end_; ++t) {
@@ -354,7 +356,7 @@ class Walk {
   const StripShape shape_;
   StripRows rows_;
   std::vector<uint64_t> state_, trace_;
-  std::vector<int16_t> word_;
+  std::vector<int16_t> lane_, word_;
   std::vector<int8_t> bit_;
   Buffer border_;
   int64_t trace_words_, begin_ = 0, end_ = 0;

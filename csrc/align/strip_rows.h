@@ -12,15 +12,22 @@
 namespace neurn::align {
 
 struct StripShape {
-  int words, vectors;
+  int words, groups, depth, vectors;
 
   explicit StripShape(const BitKernels& kernels)
-      : words(kernels.words), vectors(kernels.strip_vectors) {}
-  int64_t vector_rows() const { return 64 * words; }
-  int64_t rows() const { return vector_rows() * vectors; }
-  int vector_of(int64_t row) const { return static_cast<int>(row / vector_rows()); }
-  int word_of(int64_t row) const { return words - 1 - static_cast<int>(row % words); }
-  int bit_of(int64_t row) const { return static_cast<int>(row % vector_rows() / words); }
+      : words(kernels.words),
+        groups(kernels.strip_groups),
+        depth(kernels.strip_depth),
+        vectors(groups * depth) {}
+  int64_t vector_lanes() const { return 64 * words; }
+  int64_t lanes() const { return vector_lanes() * groups; }
+  int64_t rows() const { return lanes() * depth; }
+  int64_t lane_of(int64_t row) const { return row / depth; }
+  int vector_of(int64_t row) const {
+    return static_cast<int>(lane_of(row) / vector_lanes() * depth + row % depth);
+  }
+  int word_of(int64_t row) const { return words - 1 - static_cast<int>(lane_of(row) % words); }
+  int bit_of(int64_t row) const { return static_cast<int>(lane_of(row) % vector_lanes() / words); }
 };
 
 // Tokens and marks of a strip's rows.
@@ -44,7 +51,11 @@ class StripRows {
   }
 
   void place(Sequence query, int64_t first_row) {
-    std::copy_n(query.data, query.size, tokens_.begin() + static_cast<std::ptrdiff_t>(first_row));
+    for (int64_t i = 0, row = first_row; i < query.size; ++i, ++row) {
+      const int64_t lanes = shape_.vector_lanes();
+      const int64_t at = shape_.vector_of(row) * lanes + shape_.lane_of(row) % lanes;
+      tokens_[static_cast<size_t>(at)] = query.data[i];
+    }
   }
 
   void begin_at(int64_t row) { mark(0, row) &= ~(uint64_t{1} << shape_.bit_of(row)); }
@@ -54,11 +65,11 @@ class StripRows {
   void pack() {
     const int words = shape_.words;
     for (int u = 0; u < shape_.vectors; ++u) {
-      // Each bit's rows, one for each word, are a sequence; the last word has the first.
+      // Each bit's lanes, one for each word, are a sequence; the last word has the first.
       const Token* sequence[64];
       int64_t size[64], first[64] = {};
       for (int bit = 0; bit < 64; ++bit) {
-        sequence[bit] = tokens_.data() + u * shape_.vector_rows() + bit * words;
+        sequence[bit] = tokens_.data() + u * shape_.vector_lanes() + bit * words;
         size[bit] = packed_at_once;
       }
       uint64_t* own = words_.data() + u * planes_ * words;
@@ -76,7 +87,7 @@ class StripRows {
   const BitKernels* kernels_;
   StripShape shape_;
   int planes_;
-  std::vector<Token> tokens_;
+  std::vector<Token> tokens_;  // vector after vector
   std::vector<uint64_t> words_;
 };
 
@@ -96,12 +107,12 @@ class Buffer {
   int64_t size_ = 0;
 };
 
-// What columns show to rows: planes of numbers, with room before and after for every row.
+// What columns show to rows: planes of numbers, with room before and after for every lane.
 class ColumnPlanes {
  public:
   void fill(const BitKernels& kernels, const Token* numbers, int64_t size, int planes) {
     const StripShape shape(kernels);
-    const int64_t before = shape.rows() + shape.words, after = shape.rows();
+    const int64_t before = shape.lanes() + shape.words, after = shape.lanes();
     stride_ = before + size + after;
     first_ = memory_.get(stride_ * planes) + before;
     for (int k = 0; k < planes; ++k) std::fill_n(first_ + k * stride_ - before, before, 0);

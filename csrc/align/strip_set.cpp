@@ -201,19 +201,21 @@ class Work {
     call.column_stride = scratch.tokens_shown.stride();
     call.column_starts = scratch.starts_shown.first();
     call.begin = begin;
-    call.end = block.columns + shape_.rows() - 1;
-    call.selected = reinterpret_cast<uint8_t*>(scratch.selected.get(call.end - begin));
+    call.end = block.columns + shape_.lanes() - 1;
+    const int64_t selected_bytes = 4 * shape_.vectors;  // a step
+    call.selected =
+        reinterpret_cast<uint8_t*>(scratch.selected.get((call.end - begin) * selected_bytes / 8));
     call.kind = SweepKind::set;
     if (bin.strips > 1) {
       call.kind = SweepKind::long_set;
-      call.border_stride = shape_.rows() + block.columns + shape_.rows();
+      call.border_stride = shape_.lanes() + block.columns + shape_.lanes();
       uint64_t* border = scratch.border.get(call.border_stride * scoring_.planes);
       std::fill_n(border, call.border_stride * scoring_.planes, 0);
-      call.border = call.border_below = border + shape_.rows();
+      call.border = call.border_below = border + shape_.lanes();
     }
     StripRows rows(kernels_, scoring_.token_planes);
     std::vector<uint64_t> state(
-        static_cast<size_t>(2 * shape_.vectors * shape_.words * scoring_.planes));
+        static_cast<size_t>((shape_.vectors + shape_.groups) * shape_.words * scoring_.planes));
     call.rows = rows.data();
     call.state = state.data();
     for (int64_t strip = 0; strip < bin.strips; ++strip) {
@@ -229,9 +231,10 @@ class Work {
       for (int64_t place = first; place < block.end; ++place) {
         const int64_t target = plan_.targets[static_cast<size_t>(place)];
         const int64_t* column = &scratch.column[static_cast<size_t>(place - block.begin)];
-        const int64_t sum = kernels_.sum_selected(call.selected + 8 * (column[0] + last - begin),
-                                                  column[1] - column[0], shape_.vector_of(last),
-                                                  shape_.word_of(last), scoring_.planes);
+        const int64_t step = column[0] + shape_.lane_of(last) - begin;
+        const int64_t sum =
+            kernels_.sum_selected(call.selected + step * selected_bytes, column[1] - column[0],
+                                  shape_.vector_of(last), shape_.word_of(last), scoring_.planes);
         write(placed.query, target, sum);
       }
     }
@@ -268,6 +271,7 @@ double strip_cost(const BitKernels& kernels, const Sequences& a, const Sequences
   const StripShape shape(kernels);
   const Plan plan(shape, a, b, symmetric);
   const double rows = static_cast<double>(shape.rows());
+  const double lanes = static_cast<double>(shape.lanes());
   double cells = 0;
   for (const Block& block : plan.blocks) {
     for (const Bin& bin : plan.bins) {
@@ -276,7 +280,7 @@ double strip_cost(const BitKernels& kernels, const Sequences& a, const Sequences
       for (int64_t place = block.begin; place < bin.first_target; ++place) {
         columns -= b[plan.targets[static_cast<size_t>(place)]].size;
       }
-      cells += (static_cast<double>(columns) + rows) * rows * static_cast<double>(bin.strips);
+      cells += (static_cast<double>(columns) + lanes) * rows * static_cast<double>(bin.strips);
     }
   }
   return cells;

@@ -16,6 +16,12 @@
 #include "align/strip_set.h"
 #include "align/threads.h"
 
+// Cells in a namespace of their own, with vectors that every processor has.
+#define NEURN_ISA cell_test
+#undef NEURN_VECTOR_BYTES
+#define NEURN_VECTOR_BYTES 16
+#include "align/cpu/bits.h"
+
 namespace neurn::align {
 namespace {
 
@@ -210,11 +216,63 @@ void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, d
   expect(path == expected, "strip_align's path " + about);
 }
 
+// A cell on every input that it can meet, all of them side by side.
+template <class Cell>
+void test_cell(int64_t equal, int64_t unequal) {
+  using namespace cell_test;
+  constexpr int B = Cell::planes;
+  const Cell cell(equal, unequal);
+  const int64_t most = std::max({equal, unequal, int64_t{0}});
+  for (int64_t v = 0; v <= most; ++v) {
+    for (int64_t h = 0; h <= most; ++h) {
+      for (const bool differ : {false, true}) {
+        const auto bits = [](bool one) { return broadcast(one ? ~uint64_t{0} : 0); };
+        Bits vs[B], hs[B], diagonal, up;
+        for (int k = 0; k < B; ++k) vs[k] = bits(v >> k & 1), hs[k] = bits(h >> k & 1);
+        cell.template step<true>(vs, hs, bits(differ), &diagonal, &up);
+        const int64_t s = differ ? unequal : equal, best = std::max({s, v, h, int64_t{0}});
+        bool right = true;
+        const auto same = [&](Bits x, bool one) {
+          for (int w = 0; w < words; ++w) right &= x[w] == (one ? ~uint64_t{0} : 0);
+        };
+        for (int k = 0; k < B; ++k) {
+          same(vs[k], (best - h) >> k & 1);
+          same(hs[k], (best - v) >> k & 1);
+        }
+        same(diagonal, best == s);
+        same(up, best == h);
+        expect(right, "cell " + std::to_string(equal) + "/" + std::to_string(unequal) + " at " +
+                          std::to_string(v) + " " + std::to_string(h));
+      }
+    }
+  }
+}
+
+template <int B>
+void test_any_cell() {
+  for (int64_t equal = -1; equal < int64_t{1} << B; ++equal) {
+    for (int64_t unequal = -1; unequal < int64_t{1} << B; ++unequal) {
+      test_cell<cell_test::AnyCell<B, false>>(equal, unequal);
+      test_cell<cell_test::AnyCell<B, true>>(equal, unequal);
+    }
+  }
+}
+
+void test_cells() {
+  test_cell<cell_test::PublishedCell<false>>(5, 2);
+  test_cell<cell_test::PublishedCell<true>>(5, 2);
+  test_any_cell<1>();
+  test_any_cell<2>();
+  test_any_cell<3>();
+  test_any_cell<4>();
+}
+
 }  // namespace
 }  // namespace neurn::align
 
 int main() {
   using namespace neurn::align;
+  test_cells();
   int64_t k = 0;
   for (const Scoring& scoring : scorings) {
     for (int round = 0; round < 6; ++round) {
@@ -227,7 +285,8 @@ int main() {
                 shares[round % 3]);
     }
     // Strips that begin while the one above ends, at every place where a state is kept.
-    const int64_t rows = 64 * bit_kernels().words * bit_kernels().strip_vectors;
+    const int64_t lanes = 64 * bit_kernels().words * bit_kernels().strip_groups;
+    const int64_t rows = lanes * bit_kernels().strip_depth;
     for (const int64_t m : {rows - 1, rows, rows + 1, rows + 255, rows + 256, 2 * rows + 77}) {
       test_pair(scoring, rows + 1 + below(rows), m, alphabets[k % 4], k % 2 == 0 ? 1 : 0.3);
     }

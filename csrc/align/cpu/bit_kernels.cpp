@@ -19,9 +19,9 @@ template <class F>
       if (scoring.token_planes == planes) f(cell, std::integral_constant<int, planes>());
     });
   };
-  // The published scores.
-  if (scoring.equal == 5 && scoring.unequal == 2) {
-    return with_cell(std::type_identity<FixedCell<5, 2>>());
+  using Published = PublishedCell<>;
+  if (scoring.equal == Published::equal && scoring.unequal == Published::unequal) {
+    return with_cell(std::type_identity<Published>());
   }
   switch (scoring.planes) {
     case 1:
@@ -56,19 +56,19 @@ template <Sweep sweep, class Cell, int K>
   State<Cell> state;
   uint64_t* at = call.state;
   for (int u = 0; u < strip_vectors; ++u) {
-    for (int k = 0; k < B; ++k, at += 2 * words) {
-      state.v[u][k] = load(at);
-      state.h[u][k] = load(at + words);
-    }
+    for (int k = 0; k < B; ++k, at += words) state.v[u][k] = load(at);
+  }
+  for (int g = 0; g < strip_groups; ++g) {
+    for (int k = 0; k < B; ++k, at += words) state.h[g][k] = load(at);
   }
   run_strip<sweep>(cell, columns, rows, before, state, call.begin, call.end, call.selected,
                    Border{call.border, call.border_below, call.border_stride}, call.trace);
   at = call.state;
   for (int u = 0; u < strip_vectors; ++u) {
-    for (int k = 0; k < B; ++k, at += 2 * words) {
-      store(at, state.v[u][k]);
-      store(at + words, state.h[u][k]);
-    }
+    for (int k = 0; k < B; ++k, at += words) store(at, state.v[u][k]);
+  }
+  for (int g = 0; g < strip_groups; ++g) {
+    for (int k = 0; k < B; ++k, at += words) store(at, state.h[g][k]);
   }
 }
 
@@ -115,22 +115,27 @@ void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_pl
 }
 
 int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int planes) {
+  // 8 bytes have the planes of two vectors.
+  constexpr int step_words = strip_vectors / 2;
+  const int64_t size = steps * step_words;
   int64_t count[most_planes] = {};
   const auto add = [&](uint64_t bytes, int by) NEURN_LAMBDA {
-    for (int k = 0; k < planes; ++k) count[k] += bytes >> (8 * (4 * u + k)) & (by == 8 ? 255 : 1);
+    for (int k = 0; k < planes; ++k) {
+      count[k] += bytes >> (8 * (u % 2 * 4 + k)) & (by == 8 ? 255 : 1);
+    }
   };
   int64_t t = 0;
-  while (t + words <= steps) {
+  while (t + words <= size) {
     // 255: as many as a byte can count.
-    const int64_t end = steps - t < 255 * words ? steps : t + 255 * words;
+    const int64_t end = size - t < 255 * words ? size : t + 255 * words;
     Bits sum{};
     for (; t + words <= end; t += words) {
       sum += (load(reinterpret_cast<const uint64_t*>(selected + 8 * t)) >> w) &
              broadcast(0x0101010101010101);
     }
-    for (int i = 0; i < words; ++i) add(sum[i], 8);
+    for (int i = u / 2; i < words; i += step_words) add(sum[i], 8);
   }
-  for (; t < steps; ++t) {
+  for (t += u / 2; t < size; t += step_words) {
     uint64_t bytes;
     memcpy(&bytes, selected + 8 * t, 8);
     add(bytes >> w, 1);
@@ -165,7 +170,8 @@ void run_lanes_call(const LaneCall& call) {
 }  // namespace
 
 extern const BitKernels bit_table;
-const BitKernels bit_table{words,        strip_vectors, run_strip_call, fill_columns,
-                           sum_selected, pack_border,   run_lanes_call, pack};
+const BitKernels bit_table{words,          strip_groups,   strip_depth,
+                           run_strip_call, fill_columns,   sum_selected,
+                           pack_border,    run_lanes_call, pack};
 
 }  // namespace neurn::align::NEURN_ISA

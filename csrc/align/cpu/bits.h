@@ -41,6 +41,12 @@ inline constexpr int lanes = 64 * words;
 
 [[gnu::always_inline]] inline Bits broadcast(uint64_t word) { return Bits{} + word; }
 
+#if defined(__AVX512F__)
+inline constexpr bool ternary_logic = true;
+#else
+inline constexpr bool ternary_logic = false;
+#endif
+
 // f(a, b, c) bit by bit; f is a lambda without captures, of logic operations alone.
 template <class F>
 [[gnu::always_inline]] inline Bits logic([[maybe_unused]] F f, Bits a, Bits b, Bits c) {

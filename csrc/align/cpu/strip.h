@@ -1,5 +1,6 @@
-// One matrix, or many side by side, swept along anti-diagonals: each lane of a vector is a row, and
-// row r is at column t - r in step t.
+// One matrix, or many side by side, swept along anti-diagonals: each lane holds a few rows, one
+// under the other, each in a vector of its own, and lane l is at column t - l in step t. Lanes are
+// numbered through all groups of vectors.
 #pragma once
 
 #include "../bit_kernels.h"
@@ -7,30 +8,26 @@
 
 namespace neurn::align::NEURN_ISA {
 
-// Rows are dealt to the words in turn, so that the step to the next row moves whole words, but for
-// one: row r is bit r / words of word words - 1 - r % words.
-constexpr int row_word(int64_t row) { return words - 1 - static_cast<int>(row % words); }
-constexpr int row_bit(int64_t row) { return static_cast<int>(row / words); }
-// Where the last row is: the border between two vectors.
-inline constexpr int border_shift = 63;
-
-// Vectors one under the other: while one waits for a result, another goes on.
-inline constexpr int strip_vectors = 2;
-static_assert(strip_vectors * most_planes <= 8, "a step's selection is 8 bytes");
-inline constexpr int strip_rows = strip_vectors * lanes;
-
-// The row that a vector's last row hands over to: its word is the first, its bit the last.
-inline constexpr int border_bit = 63;
+// Rows of a lane: horizontal differences pass from one to the next without leaving the lane.
+inline constexpr int strip_depth = 2;
+// Groups: while one waits for a result, another goes on.
+inline constexpr int strip_groups = words == 8 ? 2 : 1;
+inline constexpr int strip_vectors = strip_groups * strip_depth;
+inline constexpr int strip_lanes = strip_groups * lanes;
+// Lanes of a group are dealt to the words in turn, so that the step to the next lane moves whole
+// words, but for one: lane l is bit l / words of word words - 1 - l % words. The last lane's word
+// is the first, its bit the last.
 
 // What the columns show to the rows. Bit i of word t of a plane is that of column t - words * i, so
 // that the vector that ends at word t shows to each row its column at step t. Columns before the
-// first are there, as zeros: strip_rows of them.
+// first are there, as zeros: strip_lanes of them.
 struct Columns {
   const uint64_t* token;   // word of column 0, planes of the token's number one after the other
   int64_t stride;          // words from one plane to the next
   const uint64_t* starts;  // 1 where a target begins
 };
 
+// Vectors: those of the first group, one for each row of a lane, then the next group's.
 template <int K>
 struct Rows {
   Bits token[strip_vectors][K];
@@ -38,20 +35,21 @@ struct Rows {
   Bits selected[strip_vectors];  // rows whose horizontal differences are wanted, one a word
 };
 
+// Vertical differences of every row, horizontal ones of the last row of each lane.
 template <class Cell>
 struct State {
-  Bits v[strip_vectors][Cell::planes], h[strip_vectors][Cell::planes];
+  Bits v[strip_vectors][Cell::planes], h[strip_groups][Cell::planes];
 };
 
 // Horizontal differences above row 0 and, as steps go by, below the last row, by column: bit 63 of
-// word column of each plane. Columns are read strip_rows steps before they are written.
+// word column of each plane. Columns are read strip_lanes steps before they are written.
 struct Border {
   const uint64_t* above;
   uint64_t* below;
   int64_t stride;
 };
 
-// The rows that a row's lane held before its target began: the strip above ends while the one below
+// The rows that a lane held before its target began: the strip above ends while the one below
 // begins.
 template <int K>
 struct Before {
@@ -59,7 +57,7 @@ struct Before {
   const uint64_t* started;  // as Columns: 1 from the target's beginning on
 };
 
-// next_word and double_last_word together pass each row's value on to the next row.
+// next_word and double_last_word together pass each lane's value on to the next lane.
 [[gnu::always_inline]] inline Bits next_word(Bits x) {
 #if defined(__AVX512F__)
   return reinterpret_cast<Bits>(
@@ -82,27 +80,18 @@ struct Before {
 #endif
 }
 
-// The top bit of the last word, at bit 0 of the last word.
-[[gnu::always_inline]] inline Bits carry_of_last_word(Bits x) {
-#if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(_mm512_maskz_srli_epi64(0x80, reinterpret_cast<__m512i>(x), 63));
-#else
-  Bits last{};
-  last[words - 1] = 1;
-  return (x >> 63) & last;
-#endif
-}
-
 // double_last_word(turned) with the carry of `from`.
 [[gnu::always_inline]] inline Bits carried_on(Bits turned, Bits from) {
 #if defined(__AVX512F__)
   const Bits top = broadcast(uint64_t{1} << 63);
-  const Bits mixed = logic([](auto x, auto y, auto t) NEURN_LAMBDA { return (x & ~t) | (y & t); },
-                           turned, from, top);
+  const Bits mixed = logic([](auto y, auto x, auto t) NEURN_LAMBDA { return (x & ~t) | (y & t); },
+                           from, turned, top);
   return reinterpret_cast<Bits>(_mm512_mask_rol_epi64(reinterpret_cast<__m512i>(turned), 0x80,
                                                       reinterpret_cast<__m512i>(mixed), 1));
 #else
-  return double_last_word(turned) | carry_of_last_word(from);
+  Bits last{};
+  last[words - 1] = 1;
+  return double_last_word(turned) | (from >> 63 & last);
 #endif
 }
 
@@ -126,12 +115,12 @@ struct Before {
 struct Sweep {
   bool starts;   // targets begin inside
   bool keeps;    // queries begin inside
-  bool selects;  // selected[(t - begin) * 8 + u * 4 + k]: bit w tells plane k of the difference in
-                 // the selected row of word w of vector u
+  bool selects;  // selected[((t - begin) * strip_vectors + u) * 4 + k]: bit w tells plane k of the
+                 // difference in the selected row of word w of vector u
   bool borders;
-  bool joins;   // a lane's row is another one before its target begins
-  bool traces;  // trace + (t - begin) * 2 * strip_rows / 64: whether diagonal is optimal, row after
-                // row of each vector, then whether up is
+  bool joins;   // a lane's rows are others before its target begins
+  bool traces;  // trace + (t - begin) * 2 * strip_vectors * words: whether diagonal is optimal,
+                // lane after lane of each vector, then whether up is
 };
 
 template <Sweep sweep, class Cell, int K>
@@ -139,7 +128,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
                [[maybe_unused]] const Before<K>& given_before, State<Cell>& state, int64_t begin,
                int64_t end, [[maybe_unused]] uint8_t* __restrict selected,
                [[maybe_unused]] const Border& border, [[maybe_unused]] uint64_t* __restrict trace) {
-  constexpr int B = Cell::planes, U = strip_vectors;
+  constexpr int B = Cell::planes, G = strip_groups, U = strip_vectors;
   // Copies: stores could otherwise be to these.
   const Cell cell = given_cell;
   const Rows<K> rows = given_rows;
@@ -156,46 +145,51 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
     under[k] = sweep.borders ? border.below + k * border.stride : nullptr;
   }
   for (int64_t t = begin; t < end; ++t) {
-    // Of the row above a vector, in the last word.
+    // Of the lane above a group's first, in the last word.
     Bits above[B];
     if constexpr (sweep.borders) {
       for (int k = 0; k < B; ++k) above[k] = broadcast(over[k][t]);
     }
-    unroll<U>([&](auto index) NEURN_LAMBDA {
-      constexpr int u = decltype(index)::value;
-      const int64_t at = t - u * lanes;
-      Bits* v = now.v[u];
-      Bits* h = now.h[u];
-      Bits begun, keep = rows.keep[u];
-      if constexpr (sweep.joins) {
-        begun = load(started + at);
-        keep = before.rows.keep[u] | begun;
-      }
+    Bits shown[G][K];
+    [[maybe_unused]] Bits fresh[G], begun[G];
+    unroll<G>([&](auto group) NEURN_LAMBDA {
+      constexpr int g = decltype(group)::value;
       for (int k = 0; k < B; ++k) {
-        const Bits turned = next_word(h[k]);
-        if constexpr (!sweep.keeps) {
-          h[k] = carried_on(turned, above[k]);
-        } else if constexpr (u > 0 || sweep.borders) {
-          h[k] = logic([](auto x, auto c, auto kept) NEURN_LAMBDA { return (x | c) & kept; },
-                       double_last_word(turned), carry_of_last_word(above[k]), keep);
+        const Bits turned = next_word(now.h[g][k]);
+        if constexpr (g > 0 || sweep.borders) {
+          now.h[g][k] = carried_on(turned, above[k]);
         } else {
-          h[k] = double_last_word(turned) & keep;
+          now.h[g][k] = double_last_word(turned);
         }
         above[k] = turned;
       }
+      const int64_t at = t - g * lanes;
+      for (int k = 0; k < K; ++k) shown[g][k] = load(plane[k] + at);
+      if constexpr (sweep.starts) fresh[g] = load(starts + at);
+      if constexpr (sweep.joins) begun[g] = load(started + at);
+    });
+    unroll<U>([&](auto index) NEURN_LAMBDA {
+      // The same row of every group, then the next.
+      constexpr int g = decltype(index)::value % G,
+                    u = g * strip_depth + decltype(index)::value / G;
+      Bits* v = now.v[u];
+      Bits* h = now.h[g];
+      if constexpr (sweep.keeps) {
+        const Bits keep = sweep.joins ? before.rows.keep[u] | begun[g] : rows.keep[u];
+        for (int k = 0; k < B; ++k) h[k] &= keep;
+      }
       if constexpr (sweep.starts) {
-        const Bits fresh = load(starts + at);
-        for (int k = 0; k < B; ++k) v[k] &= ~fresh;
+        for (int k = 0; k < B; ++k) v[k] &= ~fresh[g];
       }
       const auto own = [&](int k) NEURN_LAMBDA {
         if constexpr (!sweep.joins) return rows.token[u][k];
         return logic([](auto x, auto y, auto now) NEURN_LAMBDA { return (x & now) | (y & ~now); },
-                     rows.token[u][k], before.rows.token[u][k], begun);
+                     rows.token[u][k], before.rows.token[u][k], begun[g]);
       };
-      Bits differ = load(plane[0] + at) ^ own(0);
+      Bits differ = shown[g][0] ^ own(0);
       for (int k = 1; k < K; ++k) {
         differ = logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); }, differ,
-                       load(plane[k] + at), own(k));
+                       shown[g][k], own(k));
       }
       if constexpr (sweep.traces) {
         Bits diagonal, up;
@@ -208,12 +202,11 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
       if constexpr (sweep.selects) {
         for (int k = 0; k < B; ++k) selected[4 * u + k] = words_with(h[k], rows.selected[u]);
       }
-      if constexpr (sweep.borders && u == U - 1) {
-        // Row 0 of the next strip is at this column strip_rows - 1 steps later.
-        for (int k = 0; k < B; ++k) under[k][t - (strip_rows - 1)] = h[k][0];
-      }
     });
-    if constexpr (sweep.selects) selected += 8;
+    if constexpr (sweep.borders) {
+      for (int k = 0; k < B; ++k) under[k][t - (strip_lanes - 1)] = now.h[G - 1][k][0];
+    }
+    if constexpr (sweep.selects) selected += 4 * U;
     if constexpr (sweep.traces) trace += 2 * U * words;
   }
   state = now;

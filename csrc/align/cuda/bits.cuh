@@ -15,6 +15,8 @@ using Bits = uint32_t;
 
 NEURN_DEVICE constexpr Bits broadcast(uint64_t word) { return static_cast<Bits>(word); }
 
+constexpr bool ternary_logic = true;
+
 // f(a, b, c) bit by bit, one instruction.
 template <class F>
 NEURN_DEVICE Bits logic([[maybe_unused]] F f, Bits a, Bits b, Bits c) {

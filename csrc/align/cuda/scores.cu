@@ -224,7 +224,7 @@ class Scores {
     call.borders = reinterpret_cast<Quad*>(allocate<char>(stream_, each * call.blocks));
     const Shape shape{call.blocks, static_cast<int>(call.threads), 1, shared};
     if (call.equal == 5 && call.unequal == 2) {  // the published scoring
-      launch(score_bits<FixedCell<5, 2>>, shape, stream_, call);
+      launch(score_bits<PublishedCell<>>, shape, stream_, call);
     } else if (planes == 1) {
       launch(score_bits<AnyCell<1>>, shape, stream_, call);
     } else if (planes == 2) {
