@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "buffer.h"
 #include "lane_set.h"
 #include "plan.h"
 #include "scratch_pool.h"
@@ -19,29 +20,6 @@ constexpr int64_t items_per_thread = 16;
 constexpr int64_t profile_bytes = int64_t{1} << 24;
 // Cells in the time of looking one score up.
 constexpr double look_up_time = 12, quick_look_up_time = 1;
-
-// Memory that is not cleared before use, grows when asked and begins where vectors should.
-class Bytes {
- public:
-  template <class T>
-  T* get(int64_t count) {
-    const size_t bytes = static_cast<size_t>(count) * sizeof(T);
-    if (bytes > size_) {
-      size_t room = bytes + alignment;
-      bytes_ = std::make_unique_for_overwrite<std::byte[]>(room);
-      at_ = bytes_.get();
-      std::align(alignment, bytes, at_, room);
-      size_ = bytes;
-    }
-    return static_cast<T*>(at_);
-  }
-
- private:
-  static constexpr size_t alignment = 64;
-  std::unique_ptr<std::byte[]> bytes_;
-  void* at_ = nullptr;
-  size_t size_ = 0;
-};
 
 // f(0) of the unsigned type that has so many bytes.
 template <class F>
@@ -134,12 +112,12 @@ class Profile {
   int64_t count_ = 0, most_ = 0;
   std::vector<int32_t> slot_;
   std::vector<Token> used_;
-  std::vector<Bytes> scores_;
-  Bytes row_;
+  std::vector<Buffer> scores_;
+  Buffer row_;
 };
 
 struct Scratch {
-  Bytes rows, columns, begun, state;
+  Buffer rows, columns, begun, state;
   Profile profile;
   const void* profiled = nullptr;
   std::vector<const void*> scores;
@@ -227,7 +205,7 @@ class Lanes {
 struct Group {
   int64_t begin, end;  // ranks
   int64_t columns;
-  Bytes tokens;
+  Buffer tokens;
 };
 
 // Where some lanes stay empty, they are those beside the shortest.

@@ -52,7 +52,7 @@ class Pair {
     std::fill_n(border, border_stride_ * scoring_.planes, 0);
     border += shape_.lanes();
     kept_.clear();
-    if (keep) kept_.resize(static_cast<size_t>(strips_));
+    if (keep) prepare_kept();
     return width < 0 && joins() ? sweep_joined(border, keep) : sweep_apart(border, keep);
   }
 
@@ -80,8 +80,8 @@ class Pair {
  private:
   struct Kept {
     std::vector<uint64_t>
-        border;  // above the strip, from column low on, a bit each, plane by plane
-    std::vector<uint64_t> states;  // before step low + k * kept_every
+        border;           // above the strip, from column low on, a bit each, plane by plane
+    int64_t first_state;  // the one before step low; the next is of step low + kept_every
   };
 
   // Whether each strip of the whole matrix can begin while the one above ends.
@@ -108,7 +108,7 @@ class Pair {
         call.column_starts = starts(low, t);
         if (keep || strip == 0) {
           next = std::min(next, low + (step / kept_every + 1) * kept_every);
-          if (keep && step % kept_every == 0) keep_state(state, strip);
+          if (keep && step % kept_every == 0) keep_state(state, strip, step);
         }
         call.kind = strip == 0              ? SweepKind::first
                     : step < shape_.lanes() ? SweepKind::begin
@@ -142,8 +142,8 @@ class Pair {
         call.column_started = started_.first() - columns;
         call.border = border - columns;
         while (t < over) {
-          if (keep && t % kept_every == 0) keep_state(state, strip);
-          if (keep && (columns + t) % kept_every == 0) keep_state(state, strip - 1);
+          if (keep && t % kept_every == 0) keep_state(state, strip, t);
+          if (keep && (columns + t) % kept_every == 0) keep_state(state, strip - 1, columns + t);
           int64_t next = over;
           if (keep) {
             next = std::min({next, t + kept_every - t % kept_every,
@@ -159,7 +159,7 @@ class Pair {
       if (keep) keep_border(border, strip);
       const int64_t end = strip == strips_ - 1 ? columns + over : columns;
       while (t < end) {
-        if (keep && t % kept_every == 0) keep_state(state, strip);
+        if (keep && t % kept_every == 0) keep_state(state, strip, t);
         const bool begins = t < shape_.lanes();
         int64_t next = begins ? std::min(end, shape_.lanes()) : end;
         if (keep || strip == 0) next = std::min(next, (t / kept_every + 1) * kept_every);
@@ -178,9 +178,22 @@ class Pair {
     const auto [low, high] = window(strip);
     kept_[static_cast<size_t>(strip)].border = pack_border(border, low, high);
   }
-  void keep_state(const std::vector<uint64_t>& state, int64_t strip) {
-    std::vector<uint64_t>& states = kept_[static_cast<size_t>(strip)].states;
-    states.insert(states.end(), state.begin(), state.end());
+  void prepare_kept() {
+    int64_t states = 0;
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      const auto [low, high] = window(strip);
+      kept_.push_back({{}, states});
+      states += (high - low + shape_.lanes() - 2) / kept_every + 1;
+    }
+    states_ = states_memory_.get(states * static_cast<int64_t>(state_words()));
+  }
+  // The state before the step that is `step` steps after the strip's first.
+  uint64_t* kept_state(int64_t strip, int64_t step) const {
+    const int64_t which = kept_[static_cast<size_t>(strip)].first_state + step / kept_every;
+    return states_ + which * static_cast<int64_t>(state_words());
+  }
+  void keep_state(const std::vector<uint64_t>& state, int64_t strip, int64_t step) {
+    std::copy(state.begin(), state.end(), kept_state(strip, step));
   }
 
   // Columns [low, high) that a strip sweeps: those of the band in any of its rows.
@@ -259,6 +272,8 @@ class Pair {
   Buffer border_;
   int64_t border_stride_;
   std::vector<Kept> kept_;
+  Buffer states_memory_;
+  uint64_t* states_ = nullptr;
 
   friend class Walk;
 };
@@ -298,8 +313,7 @@ class Walk {
       while (i >= first && j >= low) {
         const int64_t r = i - top, t = j + lane_[static_cast<size_t>(r)];
         if (t < begin_ || t >= end_) again(strip, low, t);
-        const uint64_t* at =
-            trace_.data() + (t - begin_) * trace_words_ + word_[static_cast<size_t>(r)];
+        const uint64_t* at = trace_ + (t - begin_) * trace_words_ + word_[static_cast<size_t>(r)];
         const int bit = bit_[static_cast<size_t>(r)];
         if (at[0] >> bit & 1) {
           path.push_back(Move::diagonal);
@@ -326,10 +340,8 @@ class Walk {
     const int64_t which = (last - low) / kept_every;
     begin_ = low + which * kept_every;
     end_ = last + 1;
-    trace_.resize(static_cast<size_t>(std::max<int64_t>(kept_every * trace_words_, 1)));
-    const size_t words = state_.size();
-    std::copy_n(kept.states.begin() + static_cast<std::ptrdiff_t>(words) * which, words,
-                state_.begin());
+    trace_ = trace_memory_.get(kept_every * trace_words_);
+    std::copy_n(pair_.kept_state(strip, last - low), state_.size(), state_.begin());
     const int planes = pair_.scoring_.planes;
     const int64_t stride = shape_.lanes() + end_ - begin_;
     uint64_t* border = border_.get(stride * planes) + shape_.lanes();
@@ -348,14 +360,16 @@ class Walk {
     call.column_starts = pair_.starts(low, begin_);
     call.begin = begin_;
     call.end = end_;
-    call.trace = trace_.data();
+    call.trace = trace_;
     pair_.kernels_.run_strip(call);
   }
 
   const Pair& pair_;
   const StripShape shape_;
   StripRows rows_;
-  std::vector<uint64_t> state_, trace_;
+  std::vector<uint64_t> state_;
+  Buffer trace_memory_;
+  uint64_t* trace_ = nullptr;
   std::vector<int16_t> lane_, word_;
   std::vector<int8_t> bit_;
   Buffer border_;

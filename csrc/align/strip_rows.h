@@ -2,15 +2,17 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "bit_kernels.h"
+#include "buffer.h"
 
 namespace neurn::align {
 
+// All numbers are powers of two: a division would take longer than a cell.
 struct StripShape {
   int words, groups, depth, vectors;
 
@@ -18,16 +20,25 @@ struct StripShape {
       : words(kernels.words),
         groups(kernels.strip_groups),
         depth(kernels.strip_depth),
-        vectors(groups * depth) {}
+        vectors(groups * depth),
+        words_bits_(std::countr_zero(static_cast<unsigned>(words))),
+        depth_bits_(std::countr_zero(static_cast<unsigned>(depth))) {}
   int64_t vector_lanes() const { return 64 * words; }
   int64_t lanes() const { return vector_lanes() * groups; }
   int64_t rows() const { return lanes() * depth; }
-  int64_t lane_of(int64_t row) const { return row / depth; }
+  int64_t lane_of(int64_t row) const { return row >> depth_bits_; }
   int vector_of(int64_t row) const {
-    return static_cast<int>(lane_of(row) / vector_lanes() * depth + row % depth);
+    const int64_t group = lane_of(row) >> (6 + words_bits_);
+    return static_cast<int>(group << depth_bits_ | (row & (depth - 1)));
   }
-  int word_of(int64_t row) const { return words - 1 - static_cast<int>(lane_of(row) % words); }
-  int bit_of(int64_t row) const { return static_cast<int>(lane_of(row) % vector_lanes() / words); }
+  int64_t vector_lane_of(int64_t row) const { return lane_of(row) & (vector_lanes() - 1); }
+  int word_of(int64_t row) const {
+    return words - 1 - static_cast<int>(lane_of(row) & (words - 1));
+  }
+  int bit_of(int64_t row) const { return static_cast<int>(vector_lane_of(row) >> words_bits_); }
+
+ private:
+  int words_bits_, depth_bits_;
 };
 
 // Tokens and marks of a strip's rows.
@@ -52,8 +63,7 @@ class StripRows {
 
   void place(Sequence query, int64_t first_row) {
     for (int64_t i = 0, row = first_row; i < query.size; ++i, ++row) {
-      const int64_t lanes = shape_.vector_lanes();
-      const int64_t at = shape_.vector_of(row) * lanes + shape_.lane_of(row) % lanes;
+      const int64_t at = shape_.vector_of(row) * shape_.vector_lanes() + shape_.vector_lane_of(row);
       tokens_[static_cast<size_t>(at)] = query.data[i];
     }
   }
@@ -89,22 +99,6 @@ class StripRows {
   int planes_;
   std::vector<Token> tokens_;  // vector after vector
   std::vector<uint64_t> words_;
-};
-
-// Memory that is not cleared before use and grows when asked.
-class Buffer {
- public:
-  uint64_t* get(int64_t words) {
-    if (words > size_) {
-      words_ = std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(words));
-      size_ = words;
-    }
-    return words_.get();
-  }
-
- private:
-  std::unique_ptr<uint64_t[]> words_;
-  int64_t size_ = 0;
 };
 
 // What columns show to rows: planes of numbers, with room before and after for every lane.

@@ -14,6 +14,8 @@ inline constexpr int strip_depth = 2;
 inline constexpr int strip_groups = words == 8 ? 2 : 1;
 inline constexpr int strip_vectors = strip_groups * strip_depth;
 inline constexpr int strip_lanes = strip_groups * lanes;
+static_assert(std::has_single_bit(unsigned{strip_groups}) &&
+              std::has_single_bit(unsigned{strip_depth}));
 // Lanes of a group are dealt to the words in turn, so that the step to the next lane moves whole
 // words, but for one: lane l is bit l / words of word words - 1 - l % words. The last lane's word
 // is the first, its bit the last.
