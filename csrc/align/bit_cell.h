@@ -91,7 +91,13 @@ struct AnyCell {
       *diagonal = logic([](auto p, auto q, auto r) NEURN_LAMBDA { return p & ~q & ~r; }, optimal,
                         less(s, v), less(s, h));
     }
-    if constexpr (B == 2 && ternary) {
+    if constexpr (B == 1) {
+      const Bits old = v[0];
+      v[0] =
+          logic([](auto x, auto y, auto z) NEURN_LAMBDA { return ~x & (y | z); }, h[0], s[0], v[0]);
+      h[0] =
+          logic([](auto x, auto y, auto z) NEURN_LAMBDA { return ~x & (y | z); }, old, s[0], h[0]);
+    } else if constexpr (B == 2 && ternary) {
       two_planes_ternary(v, h, s);
     } else if constexpr (B == 2) {
       two_planes_binary(v, h, s);
