@@ -9,8 +9,8 @@
 namespace neurn::align::NEURN_ISA {
 
 // Rows of a lane: horizontal differences pass from one to the next without leaving the lane.
-inline constexpr int strip_depth = 2;
-// Groups: while one waits for a result, another goes on.
+inline constexpr int strip_depth = words == 8 ? 2 : 4;
+// Groups: while one waits for a result, another goes on. Few registers hold the state of one.
 inline constexpr int strip_groups = words == 8 ? 2 : 1;
 inline constexpr int strip_vectors = strip_groups * strip_depth;
 inline constexpr int strip_lanes = strip_groups * lanes;
