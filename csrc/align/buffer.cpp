@@ -7,9 +7,13 @@ namespace neurn::align {
 namespace {
 
 constexpr std::align_val_t alignment{64};
-// Of all blocks that a thread keeps.
-constexpr size_t most_kept_bytes = size_t{1} << 24;
-constexpr size_t page = 4096;
+// Of all blocks that a thread keeps; and their sizes are multiples of this.
+#if defined(__SANITIZE_ADDRESS__)
+// Each as large as was asked for, so that what leaves it is seen.
+constexpr size_t most_kept_bytes = 0, granule = 1;
+#else
+constexpr size_t most_kept_bytes = size_t{1} << 24, granule = 4096;
+#endif
 
 struct Block {
   void* at;
@@ -32,11 +36,11 @@ class Stock {
     // Not a much larger one, which another buffer may need.
     auto best = blocks_.end();
     for (auto block = blocks_.begin(); block != blocks_.end(); ++block) {
-      const bool fits = block->size >= bytes && block->size <= 4 * bytes + page;
+      const bool fits = block->size >= bytes && block->size <= 4 * bytes + granule;
       if (fits && (best == blocks_.end() || block->size < best->size)) best = block;
     }
     if (best == blocks_.end()) {
-      const size_t size = (bytes + page - 1) / page * page;
+      const size_t size = (bytes + granule - 1) / granule * granule;
       return {::operator new(size, alignment), size};
     }
     const Block out = *best;
