@@ -5,25 +5,20 @@
 
 namespace neurn::NEURN_ISA {
 
-// The outputs that see source position u through reflected or replicated padding only:
-// visit(output, how often).
-template <class Visit>
-inline void visit_through_padding(int64_t u, int64_t size, int64_t k, Padding padding,
-                                  Visit&& visit) {
-  const int64_t r = k / 2, mirrored = size - 1 - u;
-  if (padding == Padding::reflect) {
-    for (int64_t p = 0; u >= 1 && p <= r - u; ++p) visit(p, 1);
-    for (int64_t p = 0; mirrored >= 1 && p <= r - mirrored; ++p) visit(size - 1 - p, 1);
-  } else if (padding == Padding::replicate) {
-    for (int64_t p = 0; u == 0 && p < r && p < size; ++p) visit(p, r - p);
-    for (int64_t p = 0; mirrored == 0 && p < r && p < size; ++p) visit(size - 1 - p, r - p);
+// What the pixels near one end of an axis gather through reflected or replicated padding, from
+// window(p), the p-th from the end: add(pixel, sum), pixels being counted from the end, too.
+template <class V, class Window, class Add>
+[[gnu::always_inline]] inline void fold_padding(int64_t windows, int64_t k, Padding padding,
+                                                Window&& window, Add&& add) {
+  if (padding != Padding::reflect && padding != Padding::replicate) return;
+  V sum{}, total{};
+  for (int64_t p = 0; p < k / 2; ++p) {
+    if (p < windows) sum += window(p);
+    total += sum;
+    // The padding of windows 0 .. p shows pixel k / 2 - p.
+    if (padding == Padding::reflect) add(k / 2 - p, sum);
   }
-}
-
-// Whether there are any.
-inline bool sees_padding(int64_t u, int64_t size, int64_t k, Padding padding) {
-  return (padding == Padding::reflect || padding == Padding::replicate) &&
-         (u <= k / 2 || size - 1 - u <= k / 2);
+  if (padding == Padding::replicate) add(0, total);
 }
 
 // The first window, in windows of the axis, that sees source position 0.

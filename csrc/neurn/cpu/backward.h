@@ -181,54 +181,68 @@ class Backward {
     if (count > 0 && from < to) worker.run(unit, from, to, nullptr, shares, count);
   }
 
-  // How often each of k source positions comes, told at the first of them (0 at the others).
-  void count_times(const int64_t* source, int64_t* times) const {
-    for (int64_t i = 0; i < p_.k; ++i) {
-      times[i] = 1;
-      for (int64_t before = 0; before < i; ++before) {
-        if (source[before] != source[i] || times[before] == 0) continue;
-        ++times[before];
-        times[i] = 0;
-        break;
+  // How often a patch shows each of the source positions from `from` on.
+  struct Times {
+    int64_t from, count;
+    Scratch<double> times;
+
+    Times(const Axis& axis, int64_t first, int64_t k) : from(axis.size), count(0), times(axis.size) {
+      int64_t to = 0;
+      for (int64_t v = first; v < first + k; ++v) {
+        const int64_t source = axis.source[v];
+        if (source < 0) continue;
+        from = source < from ? source : from;
+        to = source < to ? to : source + 1;
+      }
+      count = to > from ? to - from : 0;
+      times.zero();
+      for (int64_t v = first; v < first + k; ++v) {
+        if (axis.source[v] >= 0) times[axis.source[v] - from] += 1;
       }
     }
-  }
+  };
 
   void add_peak(const Peak& found) const {
     const int64_t margin = backward_margin(p_.k, p_.padding);
-    const int64_t row = found.row + margin, column = found.column + margin;
     const int64_t sample = found.plane / p_.channels, channel = found.plane % p_.channels;
-    const T* x = static_cast<const T*>(x_.data) + sample * x_.n + channel * x_.c;
-    T* dx = static_cast<T*>(dx_.data) + sample * dx_.n + channel * dx_.c;
-    // A pixel that padding shows several times is visited once: visit(row, column, times).
-    Scratch<int64_t> row_times(p_.k), column_times(p_.k);
-    count_times(p_.rows.source + row, row_times.data());
-    count_times(p_.columns.source + column, column_times.data());
-    auto each = [&](auto&& visit) {
-      for (int64_t i = 0; i < p_.k; ++i) {
-        for (int64_t j = 0; row_times[i] > 0 && j < p_.k; ++j) {
-          const int64_t times = row_times[i] * column_times[j];
-          if (times > 0) {
-            visit(p_.rows.source[row + i], p_.columns.source[column + j], double(times));
-          }
-        }
+    Times rows(p_.rows, found.row + margin, p_.k);
+    Times columns(p_.columns, found.column + margin, p_.k);
+    const T* x = static_cast<const T*>(x_.data) + sample * x_.n + channel * x_.c +
+                 rows.from * x_.h + columns.from * x_.w;
+    T* dx = static_cast<T*>(dx_.data) + sample * dx_.n + channel * dx_.c + rows.from * dx_.h +
+            columns.from * dx_.w;
+    Scratch<double> row(columns.count), sums(columns.count);
+    // visit(row of the patch, how often it shows, row of dx), once for every row.
+    auto each_row = [&](auto&& visit) {
+      for (int64_t i = 0; i < rows.count; ++i) {
+        if (rows.times[i] == 0) continue;
+        read_run(x + i * x_.h, x_.w, columns.count, row.data());
+        visit(row.data(), rows.times[i], dx + i * dx_.h);
       }
     };
-    auto value = [&](int64_t i, int64_t j) {
-      return i < 0 || j < 0 ? 0.0 : double(widen(x[i * x_.h + j * x_.w]));
+    // The sum over the patch of term(pixel), zeros of the padding left out.
+    auto sum = [&](auto&& term) {
+      double* const sum_of = sums.data();
+      sums.zero();
+      each_row([=, &columns](const double* value, double times, T*) {
+        for (int64_t j = 0; j < columns.count; ++j) sum_of[j] += times * term(value[j]);
+      });
+      double total = 0;
+      for (int64_t j = 0; j < columns.count; ++j) total += columns.times[j] * sum_of[j];
+      return total;
     };
     const double n = double(p_.k) * double(p_.k);
-    double mean = 0, squares = 0;
-    each([&](int64_t i, int64_t j, double times) { mean += times * value(i, j); });
-    mean /= n;
-    each([&](int64_t i, int64_t j, double times) {
-      squares += times * (value(i, j) - mean) * (value(i, j) - mean);
-    });
+    const double mean = sum([](double v) { return v; }) / n;
+    const double zeros = n - sum([](double) { return 1.0; });
+    const double squares =
+        sum([=](double v) { return (v - mean) * (v - mean); }) + zeros * mean * mean;
     const double factor = found.share * scale(found.plane) / (n * __builtin_sqrt(squares / n));
-    each([&](int64_t i, int64_t j, double times) {
-      if (i < 0 || j < 0) return;
-      T& target = dx[i * dx_.h + j * dx_.w];
-      target = Narrow<T>::from(double(widen(target)) + times * factor * (value(i, j) - mean));
+    each_row([&](const double* value, double times, T* target) {
+      for (int64_t j = 0; j < columns.count; ++j) {
+        T& at = target[j * dx_.w];
+        const double part = times * columns.times[j] * factor * (value[j] - mean);
+        at = Narrow<T>::from(double(widen(at)) + part);
+      }
     });
   }
 

@@ -18,7 +18,7 @@ class BackwardRows {
         blocks_(blocks),
         margin_(backward_margin(K, p.padding)),
         columns_(row_strip_windows(p.width, blocks.width)),
-        pitch_(odd_vectors((columns_ + 2 * K) * blocks.width + N)),
+        pitch_(Moments<F>::odd_vectors((columns_ + 2 * K) * blocks.width + N)),
         moments_(p.rows, p.columns, blocks.width, columns_ + K - 1),
         origin_(pitch_),
         scale_(pitch_),
@@ -77,9 +77,6 @@ class BackwardRows {
  private:
   // Rows summed along the columns: a multiple of R, so that R of them lie side by side.
   static constexpr int kept = (K - 1 + 3 * R - 1) / R * R;
-
-  // Rows that are an odd number of vectors apart do not compete for the same places in the cache.
-  static int64_t odd_vectors(int64_t elements) { return ((elements + N - 1) / N | 1) * N; }
 
   // The row's sums of a, and pitch_ further on those of b.
   F* summed(int64_t row) { return summed_.data() + static_cast<size_t>(row) % kept * 2 * pitch_; }
@@ -236,34 +233,25 @@ class BackwardRows {
     return even + odd;
   }
 
-  // What reaches the pixels near both ends through reflected or replicated padding.
+  // What reaches the pixels near both ends through the padding.
   void fold_columns(const F* in, F* out) const {
-    const bool reflect = p_.padding == Padding::reflect;
-    if (!reflect && p_.padding != Padding::replicate) return;
     in += lead_;
-    if (first_ == 0) fold(in, step_, out, reflect);
+    if (first_ == 0) fold(in, step_, out);
     if (first_ + count_ == p_.width) {
       const int64_t last = (count_ - 1) * step_;
-      fold(in + (p_.width - 1 - window_from_) * step_, -step_, out + last, reflect);
+      fold(in + (p_.width - 1 - window_from_) * step_, -step_, out + last);
     }
   }
 
   // `stride` leads away from the end.
-  void fold(const F* in, int64_t stride, F* out, bool reflect) const {
-    const int64_t pitch = pitch_, channels = step_, width = p_.width;
-    for (int64_t c = 0; c < channels; ++c, ++in, ++out) {
+  void fold(const F* in, int64_t stride, F* out) const {
+    for (int64_t c = 0; c < step_; ++c, ++in, ++out) {
       for (int r = 0; r < 2 * R; ++r) {
-        const F* from = in + r * pitch;
-        F* to = out + r * pitch;
-        F sum = 0, total = 0;
-#pragma GCC unroll 4
-        for (int64_t p = 0; p < K / 2; ++p) {
-          if (p < width) sum += from[p * stride];
-          total += sum;
-          // Pixel u is shown by the padding of windows 0 .. K / 2 - u.
-          if (reflect) to[(K / 2 - p) * stride] += sum;
-        }
-        if (!reflect) *to += total;
+        const F* from = in + r * pitch_;
+        F* to = out + r * pitch_;
+        fold_padding<F>(
+            p_.width, K, p_.padding, [=](int64_t p) { return from[p * stride]; },
+            [=](int64_t u, F sum) { to[u * stride] += sum; });
       }
     }
   }
@@ -295,8 +283,7 @@ class BackwardRows {
       read_padded_row(x_, p_.rows, p_.columns, step_, p_.rows.lead + u + r,
                       p_.columns.lead + first_, count_, pixels_.data() + r * pitch_);
     }
-    bool folded = false;
-    for (int64_t r = 0; r < rows; ++r) folded |= sees_padding(u + r, p_.height, K, p_.padding);
+    const bool folded = u <= K / 2 || u + R - 1 >= p_.height - 1 - K / 2;
     const F* const origins = origin_.data();
     const int64_t pitch = pitch_;
     const Ahead<F, R> ahead(to + R * stride, stride, elements);
@@ -308,8 +295,8 @@ class BackwardRows {
       sum_rows(sums, at, a);
       sum_rows(sums, pitch + at, b);
       if (__builtin_expect(folded, 0)) {
-        fold_rows(u, rows, at, a);
-        fold_rows(u, rows, pitch + at, b);
+        fold_rows(u, at, a);
+        fold_rows(u, pitch + at, b);
       }
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
@@ -351,11 +338,19 @@ class BackwardRows {
     }
   }
 
-  void fold_rows(int64_t u, int64_t rows, int64_t e, Vec<F>* sums) {
-    for (int64_t r = 0; r < rows; ++r) {
-      visit_through_padding(u + r, p_.height, K, p_.padding, [&](int64_t p, int64_t times) {
-        sums[r] += load(summed(p) + e) * F(times);
-      });
+  void fold_rows(int64_t u, int64_t e, Vec<F>* sums) {
+    const int64_t last = p_.height - 1;
+    auto add = [=](int64_t row, Vec<F> sum) {
+      if (row >= u && row < u + R) sums[row - u] += sum;
+    };
+    if (u <= K / 2) {
+      fold_padding<Vec<F>>(
+          p_.height, K, p_.padding, [=, this](int64_t p) { return load(summed(p) + e); }, add);
+    }
+    if (u + R - 1 >= last - K / 2) {
+      fold_padding<Vec<F>>(
+          p_.height, K, p_.padding, [=, this](int64_t p) { return load(summed(last - p) + e); },
+          [=](int64_t row, Vec<F> sum) { add(last - row, sum); });
     }
   }
 

@@ -16,10 +16,10 @@ class BackwardSweep {
         blocks_(blocks),
         columns_(strip_windows(p.width, p.k, blocks.width)),
         windows_(columns_ + p.k - 1),
-        pitch_(Moments<F>::round_up(columns_ * blocks.width, N)),
-        slots_(p.k - 1 + 3 * N),
-        moments_(p.k, blocks.width, windows_, true),
-        origin_(Moments<F>::round_up((windows_ + p.k - 1) * blocks.width, N) + 2 * N),
+        pitch_(Moments<F>::odd_vectors(columns_ * blocks.width)),
+        slots_(Moments<F>::power_of_two(p.k - 1 + 3 * N)),
+        moments_(p.k, p.rows, p.columns, blocks.width, windows_),
+        origin_(Moments<F>::round_up(pitch_, blocks.width)),
         grad_(N * Moments<F>::round_up(windows_ * blocks.width, N)),
         grad_transposed_(Moments<F>::round_up(windows_ * blocks.width, N) * N),
         spread_a_((windows_ + 2 * p.k) * blocks.width * N),
@@ -30,7 +30,7 @@ class BackwardSweep {
         rows_a_(slots_ * pitch_),
         rows_b_(slots_ * pitch_),
         zeros_(pitch_),
-        pixels_(pitch_),
+        pixels_(N * pitch_),
         pointers_a_(N + p.k - 1),
         pointers_b_(N + p.k - 1) {
     grad_.zero();
@@ -93,23 +93,21 @@ class BackwardSweep {
     const int64_t windows = window_to_ - window_from_;
     read_gradient(tile, windows);
     const F k = F(p_.k), inverse = F(1) / (k * k);
-    const Vec<F> zero{};
     F* a = spread_a_.data() + lead_ * step_ * N;
     F* b = spread_b_.data() + lead_ * step_ * N;
-    const F* gradient = grad_transposed_.data();
+    F* gradient = grad_transposed_.data();
+    const F* scales = scales_;
     const int64_t step = step_;
-    moments_.template tile<true>(x_, p_.rows, p_.columns, tile * N, origin_.data(), hint_for(tile),
-                                 [&](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) {
-                                   const int64_t at = (m * step + c) * N;
-                                   const Vec<F> root = square_root<F>(squares);
-                                   const Vec<F> ratio =
-                                       load(gradient + at) * scales_[c] / (root * k);
-                                   const Vec<F> weight = squares == zero ? zero : ratio;
-                                   store(a + at, weight);
-                                   store(b + at, weight * (sum * inverse));
-                                   // The gradient's place now takes grad k sigma.
-                                   store(grad_transposed_.data() + at, load(gradient + at) * root);
-                                 });
+    auto emit = [=](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) NEURN_INLINE {
+      const int64_t at = (m * step + c) * N;
+      const Vec<F> direction = load(gradient + at) * inverse_root<F>(squares);
+      const Vec<F> weight = direction * (scales[c] / k);
+      store(a + at, weight);
+      store(b + at, weight * (sum * inverse));
+      // The gradient's place now takes grad k sigma.
+      store(gradient + at, direction * squares);
+    };
+    moments_.template tile<true>(x_, tile * N, origin_.data(), hint_for(tile), emit);
     if (row_sums_ != nullptr) add_row_sums(tile);
     for (int64_t c = 0; c < step_; ++c) {
       sum_columns(spread_a_.data(), spread_b_.data(), c);
@@ -118,18 +116,16 @@ class BackwardSweep {
     to_rows(gathered_b_.data(), rows_b_.data(), tile);
   }
 
-  // Prefetches the rows of x and grad that the next tile reads.
+  // Prefetches the rows of x and grad that the next tile reads, in the next plane if need be.
   auto hint_for(int64_t tile) const {
-    const int64_t x_row = (tile + 1) * N + p_.k - 1 - p_.rows.lead, grad_row = (tile + 1) * N;
-    const T* x = x_.origin + window_from_ * x_.column_stride;
     const Pixels<T>& grad = gradient_.pixels;
-    const T* g = grad.origin + window_from_ * grad.column_stride;
-    return [this, x, g, x_row, grad_row, stride = grad.row_stride](int64_t at) {
+    const int64_t x_row = (tile + 1) * N + p_.k - 1 - p_.rows.lead, grad_row = (tile + 1) * N;
+    const T* x = x_.origin + x_row * x_.row_stride + window_from_ * x_.column_stride;
+    const T* g = grad.origin + grad_row * grad.row_stride + window_from_ * grad.column_stride;
+    return [x, g, x_stride = x_.row_stride, stride = grad.row_stride](int64_t at) {
       for (int64_t t = 0; t < N; ++t) {
-        const int64_t i = x_row + t < p_.height ? x_row + t : p_.height - 1;
-        const int64_t o = grad_row + t < p_.out_height ? grad_row + t : p_.out_height - 1;
-        __builtin_prefetch(x + i * x_.row_stride + at, 0, 2);
-        __builtin_prefetch(g + o * stride + at, 0, 2);
+        __builtin_prefetch(x + t * x_stride + at, 0, 2);
+        __builtin_prefetch(g + t * stride + at, 0, 2);
       }
     };
   }
@@ -200,16 +196,28 @@ class BackwardSweep {
         store(out_b + (m + t) * stride, sum_b + load(left + (k + t) * N));
       }
     }
-    const int64_t offset = lead_ - window_from_;
-    for (int64_t m = 0; m < count_; ++m) {
-      if (!sees_padding(first_ + m, p_.width, k, p_.padding)) continue;
-      visit_through_padding(first_ + m, p_.width, k, p_.padding, [&](int64_t p, int64_t times) {
-        const int64_t at = (p + offset) * stride;
-        F* target_a = out_a + m * stride;
-        F* target_b = out_b + m * stride;
-        store(target_a, load(target_a) + load(a + at) * F(times));
-        store(target_b, load(target_b) + load(b + at) * F(times));
-      });
+    fold_columns(a, out_a, stride);
+    fold_columns(b, out_b, stride);
+  }
+
+  // What reaches the pixels near both ends through the padding.
+  void fold_columns(const F* in, F* out, int64_t stride) const {
+    const int64_t width = p_.width, windows = window_to_ - window_from_;
+    auto add = [=, this](int64_t u, Vec<F> sum) NEURN_INLINE {
+      if (u < first_ || u >= first_ + count_) return;
+      F* target = out + (u - first_) * stride;
+      store(target, load(target) + sum);
+    };
+    if (window_from_ == 0) {
+      const F* first = in + lead_ * stride;
+      fold_padding<Vec<F>>(
+          windows, p_.k, p_.padding, [=](int64_t p) { return load(first + p * stride); }, add);
+    }
+    if (window_to_ == p_.columns.outputs) {
+      const F* last = in + (lead_ + windows - 1) * stride;
+      fold_padding<Vec<F>>(
+          windows, p_.k, p_.padding, [=](int64_t p) { return load(last - p * stride); },
+          [=](int64_t u, Vec<F> sum) { add(width - 1 - u, sum); });
     }
   }
 
@@ -220,74 +228,96 @@ class BackwardSweep {
       for (int64_t t = 0; t < N; ++t) square[t] = load(transposed + (e + t) * N);
       transpose<F>(square);
       for (int64_t t = 0; t < N; ++t) {
-        store(ring + (tile * N + t) % slots_ * pitch_ + e, square[t]);
+        store(ring + slot(tile * N + t) + e, square[t]);
       }
     }
   }
+
+  int64_t slot(int64_t row) const { return (row & (slots_ - 1)) * pitch_; }
 
   void gather(int64_t tile, T* out, const Array& dx) {
     const int64_t top = tile * N + first_window(p_.k, p_.padding);
     for (int64_t t = 0; t < N + p_.k - 1; ++t) {
       const int64_t row = top + t;
       const bool exists = row >= 0 && row < p_.rows.outputs;
-      pointers_a_[t] = exists ? rows_a_.data() + row % slots_ * pitch_ : zeros_.data();
-      pointers_b_[t] = exists ? rows_b_.data() + row % slots_ * pitch_ : zeros_.data();
+      pointers_a_[t] = exists ? rows_a_.data() + slot(row) : zeros_.data();
+      pointers_b_[t] = exists ? rows_b_.data() + slot(row) : zeros_.data();
     }
-    const int64_t height = p_.height - tile * N < N ? p_.height - tile * N : N;
-    constexpr int64_t group = N < 4 ? N : 4;
-    for (int64_t t = 0; t < height; t += group) {
-      const int64_t count = height - t < group ? height - t : group;
-      gather_group<group>(tile * N + t, t, count, out, dx);
+    if (p_.k >= 16 && N >= 16) {
+      gather_groups<16>(tile, out, dx);
+    } else if (p_.k >= 8 && N >= 8) {
+      gather_groups<8>(tile, out, dx);
+    } else if (p_.k >= 4 && N >= 4) {
+      gather_groups<4>(tile, out, dx);
+    } else if (p_.k >= 2) {
+      gather_groups<2>(tile, out, dx);
+    } else {
+      gather_groups<1>(tile, out, dx);
     }
   }
 
-  // Rows u .. u + count - 1 of dx: what their windows have in common is summed once.
-  template <int64_t group>
-  void gather_group(int64_t u, int64_t t0, int64_t count, T* out, const Array& dx) {
-    const int64_t k = p_.k, elements = count_ * step_;
-    for (int64_t x = 0; x < elements; x += N) {
-      // Rows are written at the end of the group; asking early hides the wait for them.
-      for (int64_t i = 0; i < count; ++i) {
-        __builtin_prefetch(out + (u + i) * dx.h + first_ * dx.w + x, 1, 2);
+  template <int G>
+  void gather_groups(int64_t tile, T* out, const Array& dx) {
+    constexpr int group = G < N ? G : static_cast<int>(N);
+    const int64_t u = tile * N, height = p_.height - u < N ? p_.height - u : N;
+    F* pixels = pixels_.data();
+    for (int64_t t = 0; t < height; ++t) {
+      read_padded_row(x_, p_.rows, p_.columns, step_, p_.rows.lead + u + t,
+                      p_.columns.lead + first_, count_, pixels + t * pitch_);
+    }
+    for (int64_t x = 0; x < count_ * step_; x += N) {
+      // Rows are written at the end; asking early hides the wait for them.
+      for (int64_t t = 0; t < height; ++t) {
+        __builtin_prefetch(out + (u + t) * dx.h + first_ * dx.w + x, 1, 2);
       }
-      Vec<F> common_a{}, common_b{};
-      for (int64_t t = t0 + group - 1; t < t0 + k; ++t) {
-        common_a += load(pointers_a_[t] + x);
-        common_b += load(pointers_b_[t] + x);
+      Vec<F> a[N], b[N];
+      for (int64_t g = 0; g < N; g += group) {
+        sum_rows<group>(pointers_a_.data() + g, x, a + g);
+        sum_rows<group>(pointers_b_.data() + g, x, b + g);
       }
-      for (int64_t i = 0; i < count; ++i) {
-        Vec<F> a = common_a, b = common_b;
-        // For k < group the windows have less than nothing in common.
-        if (k < group) a = b = Vec<F>{};
-        const int64_t begin = t0 + i, end = begin + k;
-        for (int64_t t = begin; t < (k < group ? end : t0 + group - 1); ++t) {
-          a += load(pointers_a_[t] + x);
-          b += load(pointers_b_[t] + x);
-        }
-        for (int64_t t = t0 + k; k >= group && t < end; ++t) {
-          a += load(pointers_a_[t] + x);
-          b += load(pointers_b_[t] + x);
-        }
-        if (sees_padding(u + i, p_.height, k, p_.padding)) {
-          visit_through_padding(u + i, p_.height, k, p_.padding, [&](int64_t p, int64_t times) {
-            a += load(rows_a_.data() + p % slots_ * pitch_ + x) * F(times);
-            b += load(rows_b_.data() + p % slots_ * pitch_ + x) * F(times);
-          });
-        }
-        store(gathered_a_.data() + i * pitch_ + x, a);
-        store(gathered_b_.data() + i * pitch_ + x, b);
+      fold_rows(rows_a_.data() + x, u, a);
+      fold_rows(rows_b_.data() + x, u, b);
+      const Vec<F> origin = load(origin_.data() + x);
+      for (int64_t t = 0; t < N; ++t) {
+        F* at = pixels + t * pitch_ + x;
+        store(at, (load(at) - origin) * a[t] - b[t]);
       }
     }
-    for (int64_t i = 0; i < count; ++i) {
-      F* row = pixels_.data();
-      read_padded_row(x_, p_.rows, p_.columns, step_, p_.rows.lead + u + i,
-                      p_.columns.lead + first_, count_, row);
-      const F* a = gathered_a_.data() + i * pitch_;
-      const F* b = gathered_b_.data() + i * pitch_;
-      for (int64_t e = 0; e < elements; e += N) {
-        store(row + e, (load(row + e) - load(origin_.data() + e)) * load(a + e) - load(b + e));
-      }
-      write_row(row, count_, step_, dx, out + (u + i) * dx.h + first_ * dx.w);
+    for (int64_t t = 0; t < height; ++t) {
+      write_row(pixels + t * pitch_, count_, step_, dx, out + (u + t) * dx.h + first_ * dx.w);
+    }
+  }
+
+  // Sums of k rows, from each of G on: row G - 1 is in all of them.
+  template <int G>
+  [[gnu::always_inline]] void sum_rows(const F* const* rows, int64_t x, Vec<F>* sums) const {
+    sums[G - 1] = load(rows[G - 1] + x);
+#pragma GCC unroll 16
+    for (int t = G - 2; t >= 0; --t) sums[t] = sums[t + 1] + load(rows[t] + x);
+    Vec<F> below{};
+    for (int64_t r = G; r < p_.k; ++r) below += load(rows[r] + x);
+#pragma GCC unroll 16
+    for (int t = 0; t < G; ++t) {
+      if (t > 0) below += load(rows[p_.k - 1 + t] + x);
+      sums[t] += below;
+    }
+  }
+
+  // What reaches rows u .. u + N - 1 through the padding.
+  void fold_rows(const F* ring, int64_t u, Vec<F>* sums) const {
+    const int64_t last = p_.height - 1;
+    auto add = [=](int64_t row, Vec<F> sum) {
+      if (row >= u && row < u + N) sums[row - u] += sum;
+    };
+    if (u <= p_.k / 2) {
+      fold_padding<Vec<F>>(
+          p_.height, p_.k, p_.padding, [=, this](int64_t p) { return load(ring + slot(p)); }, add);
+    }
+    if (u + N - 1 >= last - p_.k / 2) {
+      fold_padding<Vec<F>>(
+          p_.height, p_.k, p_.padding,
+          [=, this](int64_t p) { return load(ring + slot(last - p)); },
+          [=](int64_t row, Vec<F> sum) { add(last - row, sum); });
     }
   }
 

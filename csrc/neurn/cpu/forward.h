@@ -17,7 +17,7 @@ class Sweep {
       : p_(p),
         blocks_(blocks),
         windows_(strip_windows(p.out_width, p.k, blocks.width)),
-        moments_(p.k, blocks.width, windows_, false),
+        moments_(p.k, p.rows, p.columns, blocks.width, windows_),
         result_((windows_ * blocks.width + N) * N),
         rows_(N * (windows_ * blocks.width + N)) {}
 
@@ -32,8 +32,7 @@ class Sweep {
     for (int64_t first = 0; first < p_.out_width; first += windows_) {
       const int64_t windows = begin_strip(step, first);
       for (int64_t tile = from; tile < to; ++tile) {
-        hint_ = hint_for(y, unit, tile, first);
-        compute(tile);
+        compute(tile, hint_for(y, unit, tile, first));
         for (int64_t c = 0; tops != nullptr && c < step; ++c) {
           F& top = tops[tile * width + c];
           const F found = largest<F>(largest_[c]);
@@ -52,7 +51,7 @@ class Sweep {
     *row = p_.out_height;
     for (int64_t first = 0; first < p_.out_width; first += windows_) {
       const int64_t windows = begin_strip(step, first);
-      compute(tile);
+      compute(tile, [](int64_t) {});
       for (int64_t m = 0; m < windows; ++m) {
         for (int64_t lane = 0; lane < N && tile * N + lane < *row; ++lane) {
           if (result_[(m * step + c) * N + lane] == value) {
@@ -66,36 +65,25 @@ class Sweep {
   }
 
  private:
-  // Prefetches the tile's rows of y for writing and the next tile's rows of x.
-  struct Hint {
-    const T* x[N] = {};
-    T* y[N] = {};
-    void operator()(int64_t at) const {
+  // Prefetches the tile's rows of y for writing and the next tile's rows of x, in the next plane if
+  // need be.
+  auto hint_for(const Array* y, int64_t unit, int64_t tile, int64_t first) const {
+    const int64_t lead = p_.padding == Padding::valid ? p_.k - 1 : p_.k / 2;
+    const T* x = pixels_.origin + ((tile + 1) * N + lead) * pixels_.row_stride +
+                 first * pixels_.column_stride;
+    const int64_t x_stride = pixels_.row_stride;
+    const T* out = y == nullptr ? x
+                                : static_cast<const T*>(y->data) + unit / blocks_.count * y->n +
+                                      blocks_.first_channel(unit % blocks_.count) * y->c +
+                                      tile * N * y->h + first * y->w;
+    const int64_t stride = y == nullptr ? x_stride : y->h;
+    return [=](int64_t at) {
 #pragma GCC unroll 16
       for (int64_t t = 0; t < N; ++t) {
-        __builtin_prefetch(x[t] + at, 0, 2);
-        __builtin_prefetch(y[t] + at, 1, 2);
+        __builtin_prefetch(x + t * x_stride + at, 0, 2);
+        __builtin_prefetch(out + t * stride + at, 1, 2);
       }
-    }
-  };
-
-  // Past the last row, and where columns are not dense, it asks for what is there anyway.
-  Hint hint_for(const Array* y, int64_t unit, int64_t tile, int64_t first) const {
-    Hint hint;
-    const int64_t block = unit % blocks_.count;
-    const int64_t lead = p_.padding == Padding::valid ? p_.k - 1 : p_.k / 2;
-    for (int64_t t = 0; t < N; ++t) {
-      int64_t row = (tile + 1) * N + t + lead;
-      row = row < p_.height ? row : p_.height - 1;
-      hint.x[t] = pixels_.origin + row * pixels_.row_stride + first * pixels_.column_stride;
-      int64_t out = tile * N + t;
-      out = out < p_.out_height ? out : p_.out_height - 1;
-      hint.y[t] = y == nullptr
-                      ? const_cast<T*>(hint.x[t])
-                      : static_cast<T*>(y->data) + unit / blocks_.count * y->n +
-                            blocks_.first_channel(block) * y->c + out * y->h + first * y->w;
-    }
-    return hint;
+    };
   }
 
   int64_t select(const Array& x, int64_t unit) {
@@ -107,22 +95,28 @@ class Sweep {
   int64_t begin_strip(int64_t step, int64_t first) {
     const int64_t windows = p_.out_width - first < windows_ ? p_.out_width - first : windows_;
     step_ = step;
+    count_ = windows;
     moments_.start(step, first, windows);
     return windows;
   }
 
   // M of a tile into result_, and the largest of each channel.
-  void compute(int64_t tile) {
+  template <class Hint>
+  void compute(int64_t tile, Hint&& hint) {
     F* result = result_.data();
-    const int64_t step = step_;
-    const Bits<F> valid = row_mask<F>(p_.out_height - tile * N);
-    Bits<F>* tops = largest_;
-    for (int64_t c = 0; c < step; ++c) tops[c] = Bits<F>{};
-    moments_.template tile<false>(pixels_, p_.rows, p_.columns, tile * N, nullptr, hint_,
-                                  [=](int64_t m, int64_t c, Vec<F> squares, Vec<F>) {
+    const int64_t step = step_, elements = count_ * step;
+    moments_.template tile<false>(pixels_, tile * N, nullptr, hint,
+                                  [=](int64_t m, int64_t c, Vec<F> squares, Vec<F>) NEURN_INLINE {
                                     store(result + (m * step + c) * N, squares);
-                                    tops[c] = maximum(tops[c], (Bits<F>)squares & valid);
                                   });
+    const Bits<F> valid = row_mask<F>(p_.out_height - tile * N);
+    for (int64_t c = 0; c < step; ++c) {
+      Bits<F> top{};
+      for (int64_t e = c; e < elements; e += step) {
+        top = maximum(top, (Bits<F>)load(result + e * N));
+      }
+      largest_[c] = top & valid;
+    }
   }
 
   void write(const Array& y, int64_t unit, int64_t tile, int64_t step, int64_t first,
@@ -173,8 +167,7 @@ class Sweep {
   Scratch<F> rows_;
   Bits<F> largest_[16];
   Pixels<T> pixels_{};
-  int64_t step_ = 1;
-  Hint hint_;
+  int64_t step_ = 1, count_ = 0;
 };
 
 template <class T, class F, class S = Sweep<T, F>>

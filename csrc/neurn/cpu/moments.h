@@ -8,8 +8,9 @@
 // to all of them), which holds the reference; what they do not share is a prefix or a suffix sum.
 // A constant patch gives exactly 0, and a NaN reaches only the patches that contain it.
 //
-// The vertical half works on rows (lanes are columns); its results are transposed, so that in the
-// horizontal half lanes are rows and the windows slide from vector to vector.
+// The vertical half works on rows (lanes are columns) and knows no padding on the left and right; its
+// results are transposed, so that in the horizontal half lanes are rows and the windows slide from
+// vector to vector, through a map of the padded columns.
 #pragma once
 
 #include "../problem.h"
@@ -76,66 +77,72 @@ class Moments {
   static constexpr int64_t N = Simd<F>::lanes;
 
   // Windows of k over up to `step` interleaved channels, at most max_windows windows a strip.
-  Moments(int64_t k, int64_t step, int64_t max_windows, bool with_sum)
+  Moments(int64_t k, const Axis& rows, const Axis& columns, int64_t step, int64_t max_windows)
       : k_(k),
-        pitch_(round_up((max_windows + k - 1) * step, N) + round_up(step, N)),
-        slots_(k - 1 + 2 * N),
+        rows_(rows),
+        columns_(columns),
+        pitch_(odd_vectors((max_windows + k - 1) * step)),
+        slots_(power_of_two(k - 1 + 2 * N)),
         ring_(slots_ * pitch_),
-        column_sums_(N * pitch_),
-        deviation_(N * pitch_),
-        difference_(N * pitch_),
-        sums_(with_sum ? N * pitch_ : 0),
-        suffixes_(4 * k * N),
-        row_pointers_(N + k - 1) {
+        transposed_(pitch_ * 3 * N),
+        suffixes_(2 * k * N),
+        row_pointers_(N + k - 1),
+        places_(max_windows + k - 1),
+        apart_(max_windows + k - 1) {
     ring_.zero();
-    column_sums_.zero();
   }
 
   static int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
   }
 
+  // Rows that are an odd number of vectors apart do not compete for the same places in the cache.
+  static int64_t odd_vectors(int64_t elements) { return ((elements + N - 1) / N | 1) * N; }
+
+  static int64_t power_of_two(int64_t least) {
+    int64_t power = 1;
+    while (power < least) power *= 2;
+    return power;
+  }
+
   // Starts a strip of `step` channels at padded column `first`, `windows` windows wide.
   void start(int64_t step, int64_t first, int64_t windows) {
+    next_row_ = 0;
+    if (step == step_ && first == first_ && windows == windows_) return;
     step_ = step;
     first_ = first;
     windows_ = windows;
-    next_row_ = 0;
+    place_columns();
   }
 
   // Moments of the windows that start at padded rows o .. o + N - 1 (o never decreases in a strip),
   // emit(window, phase, M, sum) once per window column and channel (phase), lanes being rows. M is
-  // k^2 times the variance, `sum` the patch's sum of x - origin (only WithSum). Rows past the axis
-  // repeat its last one.
+  // k^2 times the variance, `sum` the patch's sum of x - origin[phase] (only WithSum). Rows past the
+  // axis repeat its last one.
   //
   // hint(x) runs between the vector columns x of the vertical half: the place to ask for memory
   // that is needed next while the arithmetic goes on.
   template <bool WithSum, class T, class Hint, class Emit>
-  void tile(const Pixels<T>& pixels, const Axis& rows, const Axis& columns, int64_t o,
-            const F* origin, Hint&& hint, Emit&& emit) {
-    const int64_t last = rows.padded(k_) - 1;
-    const int64_t needed = o + N + k_ - 1 > last + 1 ? last + 1 : o + N + k_ - 1;
-    if (next_row_ < o) next_row_ = o;
-    for (; next_row_ < needed; ++next_row_) {
-      read_padded_row(pixels, rows, columns, step_, next_row_, first_, windows_ + k_ - 1,
-                      slot(next_row_));
+  void tile(const Pixels<T>& pixels, int64_t o, const F* origin, Hint&& hint, Emit&& emit) {
+    const int64_t last = rows_.padded(k_) - 1;
+    for (int64_t t = 0; t < N + k_ - 1; ++t) {
+      row_pointers_[t] = read_row(pixels, o + t > last ? last : o + t);
     }
     clear_lost_digits();
-    for (int64_t t = 0; t < N + k_ - 1; ++t) {
-      row_pointers_[t] = slot(o + t > last ? last : o + t);
-    }
     if (k_ >= 16 && N >= 16) {
-      vertical<16, WithSum>(origin, hint);
+      vertical<16>(hint);
     } else if (k_ >= 8 && N >= 8) {
-      vertical<8, WithSum>(origin, hint);
+      vertical<8>(hint);
     } else if (k_ >= 4 && N >= 4) {
-      vertical<4, WithSum>(origin, hint);
+      vertical<4>(hint);
     } else if (k_ >= 2) {
-      vertical<2, WithSum>(origin, hint);
+      vertical<2>(hint);
     } else {
-      vertical<1, WithSum>(origin, hint);
+      vertical<1>(hint);
     }
-    for (int64_t phase = 0; phase < step_; ++phase) horizontal<WithSum>(phase, emit);
+    for (int64_t phase = 0; phase < step_; ++phase) {
+      horizontal<WithSum>(phase, WithSum ? origin[phase] : F(0), emit);
+    }
     exact_ = exact_ && !lost_digits();
   }
 
@@ -144,57 +151,103 @@ class Moments {
   void forget() { exact_ = true; }
 
  private:
-  F* slot(int64_t v) { return ring_.data() + v % slots_ * pitch_; }
+  F* slot(int64_t v) { return ring_.data() + (v & (slots_ - 1)) * pitch_; }
 
-  template <int G, bool WithSum, class Hint>
-  void vertical(const F* origin, Hint&& hint) {
+  // Where each padded column is. What padding repeats is there once; columns that lie apart from
+  // the strip, or that are zero, follow it.
+  void place_columns() {
+    const int64_t end = first_ + windows_ + k_ - 1, size = columns_.size;
+    from_ = first_ > columns_.lead ? first_ - columns_.lead : 0;
+    const int64_t to = end - columns_.lead < size ? end - columns_.lead : size;
+    inside_ = to > from_ ? to - from_ : 0;
+    count_apart_ = 0;
+    int64_t zeros = -1;
+    for (int64_t q = first_; q < end; ++q) {
+      const int64_t source = columns_.source[q];
+      int64_t place = source - from_;
+      if (source < from_ || place >= inside_) {
+        place = inside_ + count_apart_;
+        if (source < 0 && zeros >= 0) {
+          place = zeros;
+        } else {
+          apart_[count_apart_++] = q;
+        }
+        if (source < 0) zeros = place;
+      }
+      places_[q - first_] = place * step_ * 3 * N;
+    }
+  }
+
+  // A row without the padding of columns: where it is, if nothing has to be converted or gathered,
+  // or a copy.
+  template <class T>
+  const F* read_row(const Pixels<T>& pixels, int64_t v) {
+    if constexpr (Same<T, F>::value) {
+      if (in_place(pixels) && rows_.source[v] >= 0) {
+        return pixels.origin + rows_.source[v] * pixels.row_stride + from_ * step_;
+      }
+    }
+    F* out = slot(v);
+    if (v < next_row_) return out;
+    next_row_ = v + 1;
+    read_padded_row(pixels, rows_, columns_, step_, v, columns_.lead + from_, inside_, out);
+    for (int64_t i = 0; i < count_apart_; ++i) {
+      read_padded_row(pixels, rows_, columns_, step_, v, apart_[i], 1,
+                      out + (inside_ + i) * step_);
+    }
+    return out;
+  }
+
+  // Rows as far apart as the cache's sets repeat are better copied.
+  template <class T>
+  bool in_place(const Pixels<T>& pixels) const {
+    return pixels.column_stride == step_ && count_apart_ == 0 && inside_ * step_ >= N &&
+           pixels.row_stride % (1024 / int64_t(sizeof(F))) != 0;
+  }
+
+  static void store_transposed(Vec<F>* block, F* out) {
+    transpose<F>(block);
+#pragma GCC unroll 16
+    for (int64_t t = 0; t < N; ++t) store(out + t * 3 * N, block[t]);
+  }
+
+  template <int G, class Hint>
+  void vertical(Hint&& hint) {
     constexpr int group = G < N ? G : static_cast<int>(N);
-    const F inverse_k = F(1) / F(k_);
     const F* const* rows = row_pointers_.data();
-    const int64_t elements = round_up((windows_ + k_ - 1) * step_, N);
-    for (int64_t x = 0; x < elements; x += N) {
-      hint(x);
-      Vec<F> deviation[N];
+    const int64_t elements = (inside_ + count_apart_) * step_;
+    for (int64_t from = 0; from < elements; from += N) {
+      hint(from);
+      // Rows are not read past their end, unless it is that of a copy.
+      const int64_t x = from + N <= elements || elements < N ? from : elements - N;
+      F* out = transposed_.data() + x * 3 * N;
+      Vec<F> sum[N], deviation[N];
       for (int64_t g = 0; g < N; g += group) {
-        vertical_group<group>(rows + g, x, inverse_k, deviation + g, g);
+        vertical_group<group>(rows + g, x, sum + g, deviation + g);
       }
-      transpose<F>(deviation);
-#pragma GCC unroll 16
-      for (int64_t t = 0; t < N; ++t) store(deviation_.data() + (x + t) * N, deviation[t]);
-    }
-    for (int64_t x = 0; x < elements; x += N) {
-      Vec<F> difference[N];
-#pragma GCC unroll 16
-      for (int64_t t = 0; t < N; ++t) {
-        const F* reference = rows[t / group * group + group - 1] + x;
-        const F* sum = column_sums_.data() + t * pitch_ + x;
-        difference[t] =
-            (load(sum + step_) - load(sum)) + (load(reference + step_) - load(reference)) * F(k_);
-      }
-      transpose<F>(difference);
-#pragma GCC unroll 16
-      for (int64_t t = 0; t < N; ++t) store(difference_.data() + (x + t) * N, difference[t]);
-    }
-    if constexpr (WithSum) {
-      for (int64_t x = 0; x < elements; x += N) {
-        Vec<F> sum[N];
+      store_transposed(sum, out);
+      store_transposed(deviation, out + N);
+      if constexpr (group == N) {
 #pragma GCC unroll 16
         for (int64_t t = 0; t < N; ++t) {
-          const F* reference = rows[t / group * group + group - 1] + x;
-          sum[t] = load(column_sums_.data() + t * pitch_ + x) +
-                   (load(reference) - load(origin + x)) * F(k_);
+          store(out + (t * 3 + 2) * N, broadcast(rows[N - 1][x + t]));
         }
-        transpose<F>(sum);
+      } else {
+        Vec<F> reference[N];
 #pragma GCC unroll 16
-        for (int64_t t = 0; t < N; ++t) store(sums_.data() + (x + t) * N, sum[t]);
+        for (int64_t t = 0; t < N; ++t) {
+          reference[t] = load(rows[t / group * group + group - 1] + x);
+        }
+        store_transposed(reference, out + 2 * N);
       }
     }
   }
 
-  // Windows rows[t] .. rows[t + k - 1] for t < G; row G - 1 is in all of them: the reference.
+  // Windows rows[t] .. rows[t + k - 1] for t < G; row G - 1 is in all of them: the reference that
+  // sums are relative to. The deviation is k times that of the column.
   template <int G>
-  [[gnu::always_inline]] void vertical_group(const F* const* rows, int64_t x, F inverse_k,
-                                             Vec<F>* deviation, int64_t t0) {
+  [[gnu::always_inline]] void vertical_group(const F* const* rows, int64_t x, Vec<F>* sums,
+                                             Vec<F>* deviation) {
     const Vec<F> reference = load(rows[G - 1] + x);
     Vec<F> left_sum[G], left_square[G];
     // Not a plain 0: a window of one row must show a NaN or an infinity.
@@ -218,71 +271,62 @@ class Moments {
         sum += d;
         square += d * d;
       }
-      const Vec<F> s = sum + left_sum[t];
-      deviation[t] = (square + left_square[t]) - s * s * inverse_k;
-      store(column_sums_.data() + (t0 + t) * pitch_ + x, s);
+      sums[t] = sum + left_sum[t];
+      deviation[t] = (square + left_square[t]) * F(k_) - sums[t] * sums[t];
     }
   }
 
+  // The windows of a group have its column `core` in common.
   template <bool WithSum, class Emit>
-  [[gnu::always_inline]] void horizontal(int64_t phase, Emit&& emit) {
-    const F inverse_k = F(1) / F(k_);
-    const F* deviation = deviation_.data() + phase * N;
-    const F* difference = difference_.data() + phase * N;
-    const F* sums = WithSum ? sums_.data() + phase * N : nullptr;
-    const int64_t stride = step_ * N;
+  [[gnu::always_inline]] void horizontal(int64_t phase, F origin, Emit&& emit) {
+    const F k = F(k_), inverse_k = F(1) / k;
+    const F* columns = transposed_.data() + phase * 3 * N;
+    const int64_t* places = places_.data();
     F* left = suffixes_.data();
-    const int64_t plane = k_ * N;
     for (int64_t m = 0; m < windows_; m += k_) {
       const int64_t count = windows_ - m < k_ ? windows_ - m : k_;
-      const int64_t core = m + count - 1;
-      Vec<F> c{}, sum{}, square{}, inside{}, total{};
-      for (int64_t t = count - 1;; --t) {
-        store(left + t * N, sum);
-        store(left + plane + t * N, square);
-        store(left + 2 * plane + t * N, inside);
-        if constexpr (WithSum) store(left + 3 * plane + t * N, total);
-        if (t == 0) break;
-        const int64_t at = (m + t - 1) * stride;
-        c -= load(difference + at);
+      const F* core = columns + places[m + count - 1];
+      const Vec<F> core_sum = load(core), reference = load(core + 2 * N);
+      Vec<F> sum{}, square{};
+      auto add = [&](int64_t column) NEURN_INLINE {
+        const F* at = columns + places[column];
+        const Vec<F> c = (load(at) - core_sum) + (load(at + 2 * N) - reference) * k;
         sum += c;
-        square += c * c;
-        inside += load(deviation + at);
-        if constexpr (WithSum) total += load(sums + at);
-      }
-      c = sum = square = Vec<F>{};
-      inside = load(deviation + core * stride);
-      if constexpr (WithSum) total = load(sums + core * stride);
-      auto advance = [&](int64_t column) {
-        c += load(difference + (column - 1) * stride);
-        sum += c;
-        square += c * c;
-        inside += load(deviation + column * stride);
-        if constexpr (WithSum) total += load(sums + column * stride);
+        square += c * c + load(at + N);
       };
-      for (int64_t column = core + 1; column < m + k_; ++column) advance(column);
+      for (int64_t t = count - 1;; --t) {
+        store(left + 2 * t * N, sum);
+        store(left + (2 * t + 1) * N, square);
+        if (t == 0) break;
+        add(m + t - 1);
+      }
+      sum = Vec<F>{};
+      square = load(core + N);
+      for (int64_t column = m + count; column < m + k_; ++column) add(column);
+      Vec<F> base{};
+      if constexpr (WithSum) base = (core_sum + (reference - origin) * k) * k;
       for (int64_t t = 0; t < count; ++t) {
-        if (t > 0) advance(m + k_ - 1 + t);
-        const Vec<F> s = sum + load(left + t * N);
-        const Vec<F> spread = (square + load(left + plane + t * N)) - s * s * inverse_k;
-        const Vec<F> within = inside + load(left + 2 * plane + t * N);
-        Vec<F> patch_sum{};
-        if constexpr (WithSum) patch_sum = total + load(left + 3 * plane + t * N);
-        emit(m + t, phase, within + spread * inverse_k, patch_sum);
+        if (t > 0) add(m + k_ - 1 + t);
+        const Vec<F> s = sum + load(left + 2 * t * N);
+        const Vec<F> squares = square + load(left + (2 * t + 1) * N);
+        emit(m + t, phase, (squares - s * s * inverse_k) * inverse_k, base + s);
       }
     }
   }
 
-  const int64_t k_, pitch_, slots_;
+  const int64_t k_;
+  const Axis& rows_;
+  const Axis& columns_;
+  const int64_t pitch_, slots_;
   bool exact_ = true;
-  int64_t step_ = 1, first_ = 0, windows_ = 0, next_row_ = 0;
-  Scratch<F> ring_;         // padded rows
-  Scratch<F> column_sums_;  // N rows of column sums, relative to the reference row
-  Scratch<F> deviation_;    // transposed: M_j
-  Scratch<F> difference_;   // transposed: column sum j + 1 minus column sum j
-  Scratch<F> sums_;         // transposed: column sums of x - origin
+  int64_t step_ = 0, first_ = 0, windows_ = 0, next_row_ = 0;
+  int64_t from_ = 0, inside_ = 0, count_apart_ = 0;  // source columns of the strip
+  Scratch<F> ring_;                                  // rows without the padding of columns
+  Scratch<F> transposed_;                            // of each column: sum, deviation, reference
   Scratch<F> suffixes_;
   Scratch<const F*> row_pointers_;
+  Scratch<int64_t> places_;  // of padded columns, in transposed_
+  Scratch<int64_t> apart_;   // padded columns
 };
 
 }  // namespace neurn::NEURN_ISA
