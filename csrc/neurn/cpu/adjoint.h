@@ -67,6 +67,30 @@ struct Gradient {
     }
   }
 
+  // Rows of windows from window_row on, `stride` apart: where they are, or in `copy`.
+  template <class F>
+  const F* rows(int64_t window_row, int64_t count, int64_t from, int64_t to, F* copy, int64_t pitch,
+                int64_t* stride) const {
+    const Problem& p = *problem;
+    if constexpr (Same<T, F>::value) {
+      if (pixels.column_stride == step && (step == 1 || channel_stride == 1) &&
+          backward_margin(p.k, p.padding) == 0 && share_count == 0 &&
+          (to - from) * step >= Simd<F>::lanes && window_row + count <= p.rows.outputs) {
+        *stride = pixels.row_stride;
+        return pixels.origin + window_row * pixels.row_stride + from * step;
+      }
+    }
+    *stride = pitch;
+    for (int64_t r = 0; r < count; ++r) {
+      if (window_row + r < p.rows.outputs) {
+        read_row(window_row + r, from, to, copy + r * pitch);
+      } else {
+        memset(copy + r * pitch, 0, pitch * sizeof(F));
+      }
+    }
+    return copy;
+  }
+
  private:
   // Circular padding lets windows wrap around.
   static int64_t wrapped(int64_t i, int64_t size) { return (i % size + size) % size; }

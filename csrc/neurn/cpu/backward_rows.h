@@ -101,7 +101,8 @@ class BackwardRows {
   // a and a * mean of window rows row .. row + R - 1.
   void spread(int64_t row) {
     int64_t grad_stride;
-    const F* const grad = gradient(row, &grad_stride);
+    const F* const grad = gradient_.template rows<F>(row, R, window_from_, window_to_,
+                                                     grad_.data(), pitch_, &grad_stride);
     const F* const scales = scale_.data();
     F* const a = spread_.data() + lead_;
     F* const shares = moved_.data();
@@ -149,29 +150,6 @@ class BackwardRows {
     const int64_t from = counted_from_ - e > fresh ? counted_from_ - e : fresh;
     const int64_t to = counted_to_ - e < N ? counted_to_ - e : N;
     return row_mask<F>(to > 0 ? to : 0) & ~row_mask<F>(from < N ? from : N);
-  }
-
-  // The gradient for R rows of windows, from window_from_ on: where it is, or a copy.
-  const F* gradient(int64_t window_row, int64_t* stride) {
-    const Pixels<T>& grad = gradient_.pixels;
-    if constexpr (Same<T, F>::value) {
-      if (grad.column_stride == step_ && (step_ == 1 || gradient_.channel_stride == 1) &&
-          margin_ == 0 && gradient_.share_count == 0 && (window_to_ - window_from_) * step_ >= N &&
-          window_row + R <= p_.rows.outputs) {
-        *stride = grad.row_stride;
-        return grad.origin + window_row * grad.row_stride + window_from_ * step_;
-      }
-    }
-    *stride = pitch_;
-    for (int64_t r = 0; r < R; ++r) {
-      F* copy = grad_.data() + r * pitch_;
-      if (window_row + r < p_.rows.outputs) {
-        gradient_.read_row(window_row + r, window_from_, window_to_, copy);
-      } else {
-        memset(copy, 0, pitch_ * sizeof(F));
-      }
-    }
-    return grad_.data();
   }
 
   void add_row_sums(int64_t row, const Vec<F>* moved) {

@@ -18,10 +18,11 @@ class BackwardSweep {
         windows_(columns_ + p.k - 1),
         pitch_(Moments<F>::odd_vectors(columns_ * blocks.width)),
         slots_(Moments<F>::power_of_two(p.k - 1 + 3 * N)),
+        grad_pitch_(Moments<F>::round_up(windows_ * blocks.width, N)),
         moments_(p.k, p.rows, p.columns, blocks.width, windows_),
         origin_(Moments<F>::round_up(pitch_, blocks.width)),
-        grad_(N * Moments<F>::round_up(windows_ * blocks.width, N)),
-        grad_transposed_(Moments<F>::round_up(windows_ * blocks.width, N) * N),
+        grad_(N * grad_pitch_),
+        grad_transposed_(N * grad_pitch_),
         spread_a_((windows_ + 2 * p.k) * blocks.width * N),
         spread_b_((windows_ + 2 * p.k) * blocks.width * N),
         gathered_a_(pitch_ * N),
@@ -90,8 +91,7 @@ class BackwardSweep {
 
   // a and a * mean of a tile of windows, summed along the columns, into the row rings.
   void spread(int64_t tile) {
-    const int64_t windows = window_to_ - window_from_;
-    read_gradient(tile, windows);
+    read_gradient(tile);
     const F k = F(p_.k), inverse = F(1) / (k * k);
     F* a = spread_a_.data() + lead_ * step_ * N;
     F* b = spread_b_.data() + lead_ * step_ * N;
@@ -130,15 +130,16 @@ class BackwardSweep {
     };
   }
 
-  void read_gradient(int64_t tile, int64_t windows) {
-    const int64_t pitch = Moments<F>::round_up(windows_ * blocks_.width, N);
-    for (int64_t t = 0; t < N && tile * N + t < p_.rows.outputs; ++t) {
-      gradient_.read_row(tile * N + t, window_from_, window_to_, grad_.data() + t * pitch);
-    }
-    for (int64_t e = 0; e < windows * step_; e += N) {
+  void read_gradient(int64_t tile) {
+    int64_t stride;
+    const F* grad = gradient_.template rows<F>(tile * N, N, window_from_, window_to_, grad_.data(),
+                                               grad_pitch_, &stride);
+    const int64_t elements = (window_to_ - window_from_) * step_;
+    for (int64_t from = 0; from < elements; from += N) {
+      const int64_t e = from + N <= elements || elements < N ? from : elements - N;
       Vec<F> square[N];
 #pragma GCC unroll 16
-      for (int64_t t = 0; t < N; ++t) square[t] = load(grad_.data() + t * pitch + e);
+      for (int64_t t = 0; t < N; ++t) square[t] = load(grad + t * stride + e);
       transpose<F>(square);
 #pragma GCC unroll 16
       for (int64_t t = 0; t < N; ++t) store(grad_transposed_.data() + (e + t) * N, square[t]);
@@ -260,31 +261,45 @@ class BackwardSweep {
   void gather_groups(int64_t tile, T* out, const Array& dx) {
     constexpr int group = G < N ? G : static_cast<int>(N);
     const int64_t u = tile * N, height = p_.height - u < N ? p_.height - u : N;
-    F* pixels = pixels_.data();
-    for (int64_t t = 0; t < height; ++t) {
-      read_padded_row(x_, p_.rows, p_.columns, step_, p_.rows.lead + u + t,
-                      p_.columns.lead + first_, count_, pixels + t * pitch_);
+    const int64_t elements = count_ * step_;
+    const F* x = pixels_.data();
+    F* to = pixels_.data();
+    int64_t x_stride = pitch_, stride = pitch_;
+    if constexpr (Same<T, F>::value) {
+      const bool whole = elements >= N && height == N;
+      if (whole && x_.column_stride == step_) {
+        x = x_.origin + u * x_.row_stride + first_ * step_;
+        x_stride = x_.row_stride;
+      }
+      if (whole && dx.w == step_ && (step_ == 1 || dx.c == 1)) {
+        to = out + u * dx.h + first_ * step_;
+        stride = dx.h;
+      }
     }
-    for (int64_t x = 0; x < count_ * step_; x += N) {
-      // Rows are written at the end; asking early hides the wait for them.
-      for (int64_t t = 0; t < height; ++t) {
-        __builtin_prefetch(out + (u + t) * dx.h + first_ * dx.w + x, 1, 2);
+    for (int64_t t = 0; t < height && x == pixels_.data(); ++t) {
+      read_padded_row(x_, p_.rows, p_.columns, step_, p_.rows.lead + u + t,
+                      p_.columns.lead + first_, count_, pixels_.data() + t * pitch_);
+    }
+    for (int64_t from = 0; from < elements; from += N) {
+      // What is in the buffer is read once only; it has room for a whole last vector.
+      const int64_t e = from + N <= elements || x == to ? from : elements - N;
+      for (int64_t t = 0; t < N; ++t) {
+        __builtin_prefetch(to + (N + t) * stride + e, 1, 2);
       }
       Vec<F> a[N], b[N];
       for (int64_t g = 0; g < N; g += group) {
-        sum_rows<group>(pointers_a_.data() + g, x, a + g);
-        sum_rows<group>(pointers_b_.data() + g, x, b + g);
+        sum_rows<group>(pointers_a_.data() + g, e, a + g);
+        sum_rows<group>(pointers_b_.data() + g, e, b + g);
       }
-      fold_rows(rows_a_.data() + x, u, a);
-      fold_rows(rows_b_.data() + x, u, b);
-      const Vec<F> origin = load(origin_.data() + x);
+      fold_rows(rows_a_.data() + e, u, a);
+      fold_rows(rows_b_.data() + e, u, b);
+      const Vec<F> origin = load(origin_.data() + e);
       for (int64_t t = 0; t < N; ++t) {
-        F* at = pixels + t * pitch_ + x;
-        store(at, (load(at) - origin) * a[t] - b[t]);
+        store(to + t * stride + e, (load(x + t * x_stride + e) - origin) * a[t] - b[t]);
       }
     }
-    for (int64_t t = 0; t < height; ++t) {
-      write_row(pixels + t * pitch_, count_, step_, dx, out + (u + t) * dx.h + first_ * dx.w);
+    for (int64_t t = 0; t < height && to == pixels_.data(); ++t) {
+      write_row(to + t * stride, count_, step_, dx, out + (u + t) * dx.h + first_ * dx.w);
     }
   }
 
@@ -323,7 +338,7 @@ class BackwardSweep {
 
   const Problem& p_;
   const Blocks& blocks_;
-  const int64_t columns_, windows_, pitch_, slots_;
+  const int64_t columns_, windows_, pitch_, slots_, grad_pitch_;
   Moments<F> moments_;
   Scratch<F> origin_;  // a pixel of the plane, one for each channel of the block, repeated
   Scratch<F> grad_, grad_transposed_;
