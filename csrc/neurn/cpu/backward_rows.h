@@ -17,7 +17,7 @@ class BackwardRows {
       : p_(p),
         blocks_(blocks),
         margin_(backward_margin(K, p.padding)),
-        columns_(row_strip_windows(p.width, blocks.width)),
+        columns_(strip_windows(p.width, K, blocks.width)),
         pitch_(Moments<F>::odd_vectors((columns_ + 2 * K) * blocks.width + N)),
         moments_(p.rows, p.columns, blocks.width, columns_ + K - 1),
         origin_(pitch_),

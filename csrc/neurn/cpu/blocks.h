@@ -6,7 +6,8 @@
 namespace neurn::NEURN_ISA {
 
 // Channels are interleaved when x is stored channels-last; a block then holds up to 16 of them,
-// else it is one plane. Strips keep a tile's working set in the first-level cache.
+// else it is one plane. Whole rows are best, which the processor reads ahead; the second-level cache
+// holds what is kept of them.
 struct Blocks {
   bool interleaved;
   int64_t channels, width;  // channels in all, channels of a full block
@@ -26,17 +27,7 @@ struct Blocks {
 };
 
 inline int64_t strip_windows(int64_t outputs, int64_t k, int64_t step) {
-  int64_t wanted = 256 / step;
-  if (wanted < 4 * k) wanted = 4 * k;
-  if (outputs <= wanted + wanted / 4) return outputs;
-  const int64_t strips = (outputs + wanted - 1) / wanted;
-  return (outputs + strips - 1) / strips;
-}
-
-// In row order whole rows are best, which the processor reads ahead; the second-level cache holds
-// what is kept of them.
-inline int64_t row_strip_windows(int64_t outputs, int64_t step) {
-  const int64_t most = 1024 / step;
+  const int64_t most = 1024 / step > 4 * k ? 1024 / step : 4 * k;
   const int64_t strips = (outputs + most - 1) / most;
   return (outputs + strips - 1) / strips;
 }

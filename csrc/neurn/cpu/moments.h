@@ -81,7 +81,7 @@ class Moments {
       : k_(k),
         rows_(rows),
         columns_(columns),
-        pitch_(odd_vectors((max_windows + k - 1) * step)),
+        pitch_(odd_vectors((max_windows + k - 1 + N) * step)),
         slots_(power_of_two(k - 1 + 2 * N)),
         ring_(slots_ * pitch_),
         transposed_(pitch_ * 3 * N),
@@ -157,7 +157,8 @@ class Moments {
   // the strip, or that are zero, follow it.
   void place_columns() {
     const int64_t end = first_ + windows_ + k_ - 1, size = columns_.size;
-    from_ = first_ > columns_.lead ? first_ - columns_.lead : 0;
+    // Vectors that start where lines of the cache do are read faster.
+    from_ = first_ > columns_.lead ? (first_ - columns_.lead) / N * N : 0;
     const int64_t to = end - columns_.lead < size ? end - columns_.lead : size;
     inside_ = to > from_ ? to - from_ : 0;
     count_apart_ = 0;
@@ -198,11 +199,9 @@ class Moments {
     return out;
   }
 
-  // Rows as far apart as the cache's sets repeat are better copied.
   template <class T>
   bool in_place(const Pixels<T>& pixels) const {
-    return pixels.column_stride == step_ && count_apart_ == 0 && inside_ * step_ >= N &&
-           pixels.row_stride % (1024 / int64_t(sizeof(F))) != 0;
+    return pixels.column_stride == step_ && count_apart_ == 0 && inside_ * step_ >= N;
   }
 
   static void store_transposed(Vec<F>* block, F* out) {

@@ -16,7 +16,7 @@ class RowSweep {
   RowSweep(const Problem& p, const Blocks& blocks)
       : p_(p),
         blocks_(blocks),
-        windows_(row_strip_windows(p.out_width, blocks.width)),
+        windows_(strip_windows(p.out_width, K, blocks.width)),
         pitch_(Moments<F>::round_up(windows_ * blocks.width, N)),
         moments_(p.rows, p.columns, blocks.width, windows_),
         result_(R * pitch_),
