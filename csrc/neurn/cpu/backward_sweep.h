@@ -92,7 +92,7 @@ class BackwardSweep {
   // a and a * mean of a tile of windows, summed along the columns, into the row rings.
   void spread(int64_t tile) {
     read_gradient(tile);
-    const F k = F(p_.k), inverse = F(1) / (k * k);
+    const F inverse_k = F(1) / F(p_.k), inverse = inverse_k * inverse_k;
     F* a = spread_a_.data() + lead_ * step_ * N;
     F* b = spread_b_.data() + lead_ * step_ * N;
     F* gradient = grad_transposed_.data();
@@ -101,7 +101,7 @@ class BackwardSweep {
     auto emit = [=](int64_t m, int64_t c, Vec<F> squares, Vec<F> sum) NEURN_INLINE {
       const int64_t at = (m * step + c) * N;
       const Vec<F> direction = load(gradient + at) * inverse_root<F>(squares);
-      const Vec<F> weight = direction * (scales[c] / k);
+      const Vec<F> weight = direction * (scales[c] * inverse_k);
       store(a + at, weight);
       store(b + at, weight * (sum * inverse));
       // The gradient's place now takes grad k sigma.

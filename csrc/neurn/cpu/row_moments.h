@@ -41,13 +41,24 @@ class RowMoments {
       : rows_(rows),
         columns_(columns),
         padding_(padding_of(columns)),
-        pitch_(Moments<F>::round_up((max_windows + K) * step + N, N) + 2 * edge_pitch(step)),
-        copies_(slots * pitch_),
-        zeros_(columns.size * step),
+        keeps_plane_(columns.outputs <= max_windows &&
+                     (max_windows + K) * step * rows.size <= 2048),
+        pitch_(Moments<F>::odd_vectors((max_windows + K) * step + N +
+                                       (keeps_plane_ ? 0 : 2 * edge_pitch(step)))),
+        slots_(keeps_plane_ ? Moments<F>::power_of_two(rows.padded(K) + 4 * R) : 2 * R),
+        table_(slots_),
+        copies_((keeps_plane_ ? rows.size + R : slots_) * pitch_),
+        zeros_(pitch_ > columns.size * step ? pitch_ : columns.size * step),
         state_((max_windows * step / N + 4) * state_size) {
     // What is never read must not be a number out of range either.
     copies_.zero();
     zeros_.zero();
+    const int64_t last = rows.padded(K) - 1;
+    for (int64_t v = 0; keeps_plane_ && v < slots_; ++v) {
+      const int64_t source = rows.source[v < last ? v : last];
+      const F* copy = source < 0 ? zeros_.data() : copies_.data() + source * pitch_;
+      table_[v] = {copy, copy, copy};
+    }
   }
 
   // Starts a strip of `windows` windows from padded column `first` on, at padded row `row`.
@@ -67,15 +78,17 @@ class RowMoments {
     in_place_ = Same<T, F>::value && pixels.column_stride == step && elements_ >= 2 * edge &&
                 (right_ == left_ || right_ - left_ >= N);
     right_copy_ = edge_pitch(step);
-    first_end_ = in_place_ && right_ > left_ ? left_ : elements_;
+    copied_ = keeps_plane_ || !in_place_ || right_ == left_;
+    first_end_ = copied_ ? elements_ : left_;
     next_ = prepared_ = row;
+    if (keeps_plane_) copy_plane();
     prepare<K - 1>();
     auto begin = [&, step](Rows x, int64_t e, int64_t, F* state) NEURN_INLINE {
 #pragma GCC unroll 8
       for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
     };
     each_column<K - 1>(begin);
-    next_ = prepared_;
+    next_ = row + K - 1;
     prepare<R>();
   }
 
@@ -87,8 +100,9 @@ class RowMoments {
   [[gnu::always_inline]] void block(Emit&& emit) {
     // Loads across what was just stored would wait for it: rows are copied a block ahead.
     prepare<R>();
-    // The rows after these, if padding does not reorder them.
-    const F* ahead_rows = table_[slot(next_ + R)].middle;
+    // The rows after these, if padding does not reorder them, or those of the next plane.
+    const F* ahead_rows =
+        keeps_plane_ ? pixels_of_row(rows_.size + next_) : row(next_ + R).middle;
     const Ahead<F, R> ahead(ahead_rows, in_place_ ? pixels_.row_stride : 0, elements_);
     const int64_t step = step_;
     const bool cut = elements_ < N;
@@ -115,8 +129,7 @@ class RowMoments {
  private:
   using Rows = const F* const*;
   static constexpr int64_t state_size = 3 * (K - 1) * N;
-  static constexpr int slots = 2 * R;
-  static_assert(K > 1 && K - 1 <= slots);
+  static_assert(K > 1 && K - 1 <= 2 * R);
 
   // Where the elements [0, left_), [left_, right_) and [right_, elements_) of a padded row are; all
   // of them at `left` if it was copied.
@@ -141,33 +154,52 @@ class RowMoments {
     return padding_ > vector ? padding_ : vector;
   }
 
-  static size_t slot(int64_t v) { return static_cast<size_t>(v) % slots; }
+  Row& row(int64_t v) { return table_[v & (slots_ - 1)]; }
 
   int64_t edge_pitch(int64_t step) const {
     return Moments<F>::round_up((edge_windows(step) + K) * step + N, N);
   }
 
+  // All rows of a small plane, once each, for all rows that show them.
+  void copy_plane() {
+    for (int64_t first = 0; first < rows_.size; first += R) {
+      const F* pixels[R];
+      F* copy[R];
+      for (int r = 0; r < R; ++r) {
+        const int64_t source = first + r < rows_.size ? first + r : rows_.size - 1;
+        copy[r] = copies_.data() + (first + r) * pitch_;
+        pixels[r] = pixels_of_row(source);
+        if (!in_place_) read_row(rows_.lead + source, copy[r]);
+      }
+      if (in_place_) copy_row<R>(pixels, copy);
+    }
+  }
+
+  const F* pixels_of_row(int64_t source) const {
+    if constexpr (Same<T, F>::value) return pixels_.origin + source * pixels_.row_stride;
+    return nullptr;
+  }
+
+  void read_row(int64_t v, F* copy) {
+    read_padded_row(pixels_, rows_, columns_, step_, v, first_, windows_ + K - 1, copy);
+  }
+
   // The next `count` rows. They are done side by side, for there is little to do in each.
   template <int count>
   void prepare() {
+    if (keeps_plane_) return;
     const int64_t last = rows_.padded(K) - 1;
     const F* pixels[count];
     F* copy[count];
     for (int r = 0; r < count; ++r, ++prepared_) {
       const int64_t v = prepared_ < last ? prepared_ : last;
       const int64_t source = rows_.source[v];
-      copy[r] = copies_.data() + slot(prepared_) * pitch_;
-      pixels[r] = zeros_.data();
-      if constexpr (Same<T, F>::value) {
-        if (source >= 0) pixels[r] = pixels_.origin + source * pixels_.row_stride;
-      }
-      table_[slot(prepared_)] = in_place_
-                                    ? Row{copy[r], pixels[r] + (first_ - columns_.lead) * step_,
-                                          copy[r] + right_copy_ - right_}
-                                    : Row{copy[r], copy[r], copy[r]};
-      if (!in_place_) {
-        read_padded_row(pixels_, rows_, columns_, step_, v, first_, windows_ + K - 1, copy[r]);
-      }
+      copy[r] = copies_.data() + (prepared_ & (2 * R - 1)) * pitch_;
+      pixels[r] = source < 0 || !in_place_ ? zeros_.data() : pixels_of_row(source);
+      row(prepared_) = copied_ ? Row{copy[r], copy[r], copy[r]}
+                               : Row{copy[r], pixels[r] + (first_ - columns_.lead) * step_,
+                                     copy[r] + right_copy_ - right_};
+      if (!in_place_) read_row(v, copy[r]);
     }
     if (!in_place_) return;
     for (int r = 0; r < count; ++r) {
@@ -175,9 +207,15 @@ class RowMoments {
       __builtin_prefetch(later, 0, 3);
       __builtin_prefetch(later + elements_ - 1, 0, 3);
     }
+    copy_row<count>(pixels, copy);
+  }
+
+  // What is read from copies.
+  template <int count>
+  void copy_row(const F* const* pixels, F* const* copy) const {
     const int64_t before = columns_.lead > first_ ? columns_.lead - first_ : 0;
     const int64_t inside = columns_.lead + columns_.size, end = first_ + windows_ + K - 1;
-    if (right_ == left_) {
+    if (copied_) {
       const int64_t from = first_ + before - columns_.lead, to = inside < end ? inside : end;
       copy_padding<count>(pixels, copy, first_, before, 0);
       copy_inside<count>(pixels, copy, from * step_, (to - first_ - before) * step_,
@@ -231,7 +269,7 @@ class RowMoments {
     int64_t from = 0;
     for (int part = 0; from < elements_; ++part) {
       const F* x[count];
-      for (int j = 0; j < count; ++j) x[j] = table_[slot(next_ + j)].*parts[part];
+      for (int j = 0; j < count; ++j) x[j] = row(next_ + j).*parts[part];
       const int64_t to = ends[part];
       for (int64_t e = from; e < to; e += N) {
         const int64_t at = e + N <= to || to < N ? e : to - N;
@@ -371,14 +409,17 @@ class RowMoments {
 
   const Axis& rows_;
   const Axis& columns_;
-  const int64_t padding_, pitch_;
+  const int64_t padding_;
+  const bool keeps_plane_;  // small planes are copied whole, at the start
+  const int64_t pitch_, slots_;
+  Scratch<Row> table_;  // of the next padded rows, or of all of a small plane
   Scratch<F> copies_, zeros_;
   Scratch<F> state_;  // of every vector: the last K - 1 rows
-  Row table_[slots] = {};
   Pixels<T> pixels_{};
   const F* origin_ = nullptr;
   Bits<F> short_mask_{};
-  bool in_place_ = false;
+  bool in_place_ = false;  // rows need no conversion
+  bool copied_ = false;    // rows are read from copies only
   int64_t step_ = 1, first_ = 0, windows_ = 0, elements_ = 0;
   int64_t left_ = 0, right_ = 0;  // elements where the parts of a row end
   int64_t right_copy_ = 0, first_end_ = 0;
