@@ -200,6 +200,11 @@ class Backward {
         if (axis.source[v] >= 0) times[axis.source[v] - from] += 1;
       }
     }
+    double total() {
+      double sum = 0;
+      for (int64_t i = 0; i < count; ++i) sum += times[i];
+      return sum;
+    }
   };
 
   void add_peak(const Peak& found) const {
@@ -211,7 +216,7 @@ class Backward {
                  rows.from * x_.h + columns.from * x_.w;
     T* dx = static_cast<T*>(dx_.data) + sample * dx_.n + channel * dx_.c + rows.from * dx_.h +
             columns.from * dx_.w;
-    Scratch<double> row(columns.count), sums(columns.count);
+    Scratch<double> row(columns.count), sums(columns.count), squares(columns.count);
     // visit(row of the patch, how often it shows, row of dx), once for every row.
     auto each_row = [&](auto&& visit) {
       for (int64_t i = 0; i < rows.count; ++i) {
@@ -220,23 +225,25 @@ class Backward {
         visit(row.data(), rows.times[i], dx + i * dx_.h);
       }
     };
-    // The sum over the patch of term(pixel), zeros of the padding left out.
-    auto sum = [&](auto&& term) {
-      double* const sum_of = sums.data();
-      sums.zero();
-      each_row([=, &columns](const double* value, double times, T*) {
-        for (int64_t j = 0; j < columns.count; ++j) sum_of[j] += times * term(value[j]);
-      });
-      double total = 0;
-      for (int64_t j = 0; j < columns.count; ++j) total += columns.times[j] * sum_of[j];
-      return total;
-    };
-    const double n = double(p_.k) * double(p_.k);
-    const double mean = sum([](double v) { return v; }) / n;
-    const double zeros = n - sum([](double) { return 1.0; });
-    const double squares =
-        sum([=](double v) { return (v - mean) * (v - mean); }) + zeros * mean * mean;
-    const double factor = found.share * scale(found.plane) / (n * __builtin_sqrt(squares / n));
+    // All relative to a pixel of the patch; what is left of n are the zeros of the padding.
+    const double n = double(p_.k) * double(p_.k), origin = widen(*x);
+    double sum = -origin * (n - rows.total() * columns.total()), square = -origin * sum;
+    sums.zero();
+    squares.zero();
+    each_row([&, sum_of = sums.data(), square_of = squares.data()](const double* value,
+                                                                   double times, T*) {
+      for (int64_t j = 0; j < columns.count; ++j) {
+        const double d = value[j] - origin;
+        sum_of[j] += times * d;
+        square_of[j] += times * d * d;
+      }
+    });
+    for (int64_t j = 0; j < columns.count; ++j) {
+      sum += columns.times[j] * sums[j];
+      square += columns.times[j] * squares[j];
+    }
+    const double mean = origin + sum / n, variance = (square - sum * sum / n) / n;
+    const double factor = found.share * scale(found.plane) / (n * __builtin_sqrt(variance));
     each_row([&](const double* value, double times, T* target) {
       for (int64_t j = 0; j < columns.count; ++j) {
         T& at = target[j * dx_.w];

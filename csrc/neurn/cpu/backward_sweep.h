@@ -76,6 +76,12 @@ class BackwardSweep {
 
  private:
   void start_strip(int64_t first) {
+    // What one plane leaves there the next one overwrites.
+    if (first != first_ || step_ != spread_step_) {
+      spread_a_.zero();
+      spread_b_.zero();
+    }
+    spread_step_ = step_;
     first_ = first;
     count_ = p_.width - first < columns_ ? p_.width - first : columns_;
     const int64_t from = first + first_window(p_.k, p_.padding);
@@ -84,8 +90,6 @@ class BackwardSweep {
     window_to_ = to < p_.columns.outputs ? to : p_.columns.outputs;
     // Windows before window_from_ and from window_to_ on do not exist: zeros stand for them.
     lead_ = window_from_ - from;
-    spread_a_.zero();
-    spread_b_.zero();
     moments_.start(step_, window_from_, window_to_ - window_from_);
   }
 
@@ -352,7 +356,7 @@ class BackwardSweep {
   Gradient<T> gradient_{};
   const F* scales_ = nullptr;
   double* row_sums_ = nullptr;
-  int64_t step_ = 1, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0, lead_ = 0;
+  int64_t step_ = 1, spread_step_ = 0, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0, lead_ = 0;
   int64_t own_from_ = 0, own_to_ = 0;
 };
 
