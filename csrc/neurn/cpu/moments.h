@@ -83,7 +83,7 @@ class Moments {
         columns_(columns),
         pitch_(odd_vectors((max_windows + k - 1 + N) * step)),
         slots_(power_of_two(k - 1 + 2 * N)),
-        ring_(slots_ * pitch_),
+        ring_((slots_ + 1) * pitch_),
         transposed_(pitch_ * 3 * N),
         suffixes_(2 * k * N),
         row_pointers_(N + k - 1),
@@ -124,10 +124,7 @@ class Moments {
   // that is needed next while the arithmetic goes on.
   template <bool WithSum, class T, class Hint, class Emit>
   void tile(const Pixels<T>& pixels, int64_t o, const F* origin, Hint&& hint, Emit&& emit) {
-    const int64_t last = rows_.padded(k_) - 1;
-    for (int64_t t = 0; t < N + k_ - 1; ++t) {
-      row_pointers_[t] = read_row(pixels, o + t > last ? last : o + t);
-    }
+    find_rows(pixels, o);
     clear_lost_digits();
     if (k_ >= 16 && N >= 16) {
       vertical<16>(hint);
@@ -151,8 +148,6 @@ class Moments {
   void forget() { exact_ = true; }
 
  private:
-  F* slot(int64_t v) { return ring_.data() + (v & (slots_ - 1)) * pitch_; }
-
   // Where each padded column is. What padding repeats is there once; columns that lie apart from
   // the strip, or that are zero, follow it.
   void place_columns() {
@@ -179,29 +174,37 @@ class Moments {
     }
   }
 
-  // A row without the padding of columns: where it is, if nothing has to be converted or gathered,
-  // or a copy.
+  // The rows of the tile without the padding of columns: where they are, if nothing has to be
+  // converted or gathered, or copies.
   template <class T>
-  const F* read_row(const Pixels<T>& pixels, int64_t v) {
+  void find_rows(const Pixels<T>& pixels, int64_t o) {
+    const int64_t last = rows_.padded(k_) - 1, count = N + k_ - 1;
+    const F** pointers = row_pointers_.data();
     if constexpr (Same<T, F>::value) {
-      if (in_place(pixels) && rows_.source[v] >= 0) {
-        return pixels.origin + rows_.source[v] * pixels.row_stride + from_ * step_;
+      if (pixels.column_stride == step_ && count_apart_ == 0 && inside_ * step_ >= N) {
+        const F* first = pixels.origin + from_ * step_;
+        const F* zeros = ring_.data() + slots_ * pitch_;
+        const int64_t* source = rows_.source;
+        const int64_t stride = pixels.row_stride;
+        for (int64_t t = 0; t < count; ++t) {
+          const int64_t row = source[o + t < last ? o + t : last];
+          pointers[t] = row < 0 ? zeros : first + row * stride;
+        }
+        return;
       }
     }
-    F* out = slot(v);
-    if (v < next_row_) return out;
-    next_row_ = v + 1;
-    read_padded_row(pixels, rows_, columns_, step_, v, columns_.lead + from_, inside_, out);
-    for (int64_t i = 0; i < count_apart_; ++i) {
-      read_padded_row(pixels, rows_, columns_, step_, v, apart_[i], 1,
-                      out + (inside_ + i) * step_);
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t v = o + t < last ? o + t : last;
+      F* copy = ring_.data() + (v & (slots_ - 1)) * pitch_;
+      pointers[t] = copy;
+      if (v < next_row_) continue;
+      next_row_ = v + 1;
+      read_padded_row(pixels, rows_, columns_, step_, v, columns_.lead + from_, inside_, copy);
+      for (int64_t i = 0; i < count_apart_; ++i) {
+        read_padded_row(pixels, rows_, columns_, step_, v, apart_[i], 1,
+                        copy + (inside_ + i) * step_);
+      }
     }
-    return out;
-  }
-
-  template <class T>
-  bool in_place(const Pixels<T>& pixels) const {
-    return pixels.column_stride == step_ && count_apart_ == 0 && inside_ * step_ >= N;
   }
 
   static void store_transposed(Vec<F>* block, F* out) {
@@ -320,7 +323,7 @@ class Moments {
   bool exact_ = true;
   int64_t step_ = 0, first_ = 0, windows_ = 0, next_row_ = 0;
   int64_t from_ = 0, inside_ = 0, count_apart_ = 0;  // source columns of the strip
-  Scratch<F> ring_;                                  // rows without the padding of columns
+  Scratch<F> ring_;                                  // rows that are copied, and zeros
   Scratch<F> transposed_;                            // of each column: sum, deviation, reference
   Scratch<F> suffixes_;
   Scratch<const F*> row_pointers_;
