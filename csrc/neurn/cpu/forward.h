@@ -432,7 +432,10 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
     if (p.k == 3) return run(Forward<T, float, RowSweep<T, float, 3>>(p, x, y, peaks));
     if (p.k == 5) return run(Forward<T, float, RowSweep<T, float, 5>>(p, x, y, peaks));
     if (p.k == 7) return run(Forward<T, float, RowSweep<T, float, 7>>(p, x, y, peaks));
-    if (p.k == 9) return run(Forward<T, float, RowSweep<T, float, 9>>(p, x, y, peaks));
+    // Rows must be long to be worth work that grows with k.
+    if (p.k == 9 && p.out_width > 512) {
+      return run(Forward<T, float, RowSweep<T, float, 9>>(p, x, y, peaks));
+    }
     if (p.k <= 31) return run(Forward<T, float>(p, x, y, peaks));
   }
   run_groups(wide, pool, [](int64_t, const Parallel&) {});
