@@ -19,7 +19,7 @@ class Backward {
   void run(const Parallel& pool) {
     if constexpr (!Same<T, double>::value) {
       if (p_.k == 3) return run_with<BackwardRows<T, float, 3>>(pool);
-      if (p_.k == 5) return run_with<BackwardRows<T, float, 5>>(pool);
+      if (p_.k == 5 && p_.width > 64) return run_with<BackwardRows<T, float, 5>>(pool);
       // Rows must be long to be worth work that grows with k.
       if (p_.k == 7 && p_.width > 64) return run_with<BackwardRows<T, float, 7>>(pool);
       if (p_.k == 9 && p_.width > 512) return run_with<BackwardRows<T, float, 9>>(pool);
