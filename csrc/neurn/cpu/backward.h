@@ -187,7 +187,8 @@ class Backward {
     int64_t from, count;
     Scratch<double> times;
 
-    Times(const Axis& axis, int64_t first, int64_t k) : from(axis.size), count(0), times(axis.size) {
+    Times(const Axis& axis, int64_t first, int64_t k)
+        : from(axis.size), count(0), times(axis.size) {
       int64_t to = 0;
       for (int64_t v = first; v < first + k; ++v) {
         const int64_t source = axis.source[v];

@@ -101,8 +101,8 @@ class BackwardRows {
   // a and a * mean of window rows row .. row + R - 1.
   void spread(int64_t row) {
     int64_t grad_stride;
-    const F* const grad = gradient_.template rows<F>(row, R, window_from_, window_to_,
-                                                     grad_.data(), pitch_, &grad_stride);
+    const F* const grad = gradient_.template rows<F>(row, R, window_from_, window_to_, grad_.data(),
+                                                     pitch_, &grad_stride);
     const F* const scales = scale_.data();
     F* const a = spread_.data() + lead_;
     F* const shares = moved_.data();

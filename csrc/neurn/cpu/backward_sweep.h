@@ -334,8 +334,7 @@ class BackwardSweep {
     }
     if (u + N - 1 >= last - p_.k / 2) {
       fold_padding<Vec<F>>(
-          p_.height, p_.k, p_.padding,
-          [=, this](int64_t p) { return load(ring + slot(last - p)); },
+          p_.height, p_.k, p_.padding, [=, this](int64_t p) { return load(ring + slot(last - p)); },
           [=](int64_t row, Vec<F> sum) { add(last - row, sum); });
     }
   }
@@ -356,7 +355,8 @@ class BackwardSweep {
   Gradient<T> gradient_{};
   const F* scales_ = nullptr;
   double* row_sums_ = nullptr;
-  int64_t step_ = 1, spread_step_ = 0, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0, lead_ = 0;
+  int64_t step_ = 1, spread_step_ = 0, first_ = 0, count_ = 0, window_from_ = 0, window_to_ = 0,
+          lead_ = 0;
   int64_t own_from_ = 0, own_to_ = 0;
 };
 

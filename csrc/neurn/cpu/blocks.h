@@ -6,8 +6,8 @@
 namespace neurn::NEURN_ISA {
 
 // Channels are interleaved when x is stored channels-last; a block then holds up to 16 of them,
-// else it is one plane. Whole rows are best, which the processor reads ahead; the second-level cache
-// holds what is kept of them.
+// else it is one plane. Whole rows are best, which the processor reads ahead; the second-level
+// cache holds what is kept of them.
 struct Blocks {
   bool interleaved;
   int64_t channels, width;  // channels in all, channels of a full block

@@ -140,13 +140,15 @@ class Sweep {
 #pragma GCC unroll 16
       for (int64_t t = 0; t < N; ++t) square[t] = load(result_.data() + (e + t) * N);
       transpose<F>(square);
-      if (direct && e + N <= elements) {
-        for (int64_t t = 0; t < height; ++t) {
+      if (direct && e + N <= elements && height == N) {
+#pragma GCC unroll 16
+        for (int64_t t = 0; t < N; ++t) {
           store(reinterpret_cast<F*>(out) + t * y.h + e, square[t]);
         }
       } else if (direct) {
         for (int64_t t = 0; t < height; ++t) {
-          memcpy(out + t * y.h + e, &square[t], (elements - e) * sizeof(F));
+          const int64_t count = elements - e < N ? elements - e : N;
+          memcpy(out + t * y.h + e, &square[t], count * sizeof(F));
         }
       } else {
 #pragma GCC unroll 16

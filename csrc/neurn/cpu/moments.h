@@ -8,9 +8,9 @@
 // to all of them), which holds the reference; what they do not share is a prefix or a suffix sum.
 // A constant patch gives exactly 0, and a NaN reaches only the patches that contain it.
 //
-// The vertical half works on rows (lanes are columns) and knows no padding on the left and right; its
-// results are transposed, so that in the horizontal half lanes are rows and the windows slide from
-// vector to vector, through a map of the padded columns.
+// The vertical half works on rows (lanes are columns) and knows no padding on the left and right;
+// its results are transposed, so that in the horizontal half lanes are rows and the windows slide
+// from vector to vector, through a map of the padded columns.
 #pragma once
 
 #include "../problem.h"
@@ -117,8 +117,8 @@ class Moments {
 
   // Moments of the windows that start at padded rows o .. o + N - 1 (o never decreases in a strip),
   // emit(window, phase, M, sum) once per window column and channel (phase), lanes being rows. M is
-  // k^2 times the variance, `sum` the patch's sum of x - origin[phase] (only WithSum). Rows past the
-  // axis repeat its last one.
+  // k^2 times the variance, `sum` the patch's sum of x - origin[phase] (only WithSum). Rows past
+  // the axis repeat its last one.
   //
   // hint(x) runs between the vector columns x of the vertical half: the place to ask for memory
   // that is needed next while the arithmetic goes on.

@@ -102,7 +102,7 @@ class RowMoments {
     prepare<R>();
     // The rows after these, if padding does not reorder them, or those of the next plane.
     const F* ahead_rows =
-        keeps_plane_ ? pixels_of_row(rows_.size + next_) : row(next_ + R).middle;
+        keeps_plane_ && in_place_ ? pixels_of_row(rows_.size + next_) : row(next_ + R).middle;
     const Ahead<F, R> ahead(ahead_rows, in_place_ ? pixels_.row_stride : 0, elements_);
     const int64_t step = step_;
     const bool cut = elements_ < N;
