@@ -185,10 +185,10 @@ class Backward {
   // How often a patch shows each of the source positions from `from` on.
   struct Times {
     int64_t from, count;
-    Scratch<double> times;
+    double* times;  // room for the axis
 
-    Times(const Axis& axis, int64_t first, int64_t k)
-        : from(axis.size), count(0), times(axis.size) {
+    Times(const Axis& axis, int64_t first, int64_t k, double* room)
+        : from(axis.size), count(0), times(room) {
       int64_t to = 0;
       for (int64_t v = first; v < first + k; ++v) {
         const int64_t source = axis.source[v];
@@ -197,7 +197,7 @@ class Backward {
         to = source < to ? to : source + 1;
       }
       count = to > from ? to - from : 0;
-      times.zero();
+      memset(times, 0, count * sizeof(double));
       for (int64_t v = first; v < first + k; ++v) {
         if (axis.source[v] >= 0) times[axis.source[v] - from] += 1;
       }
@@ -212,28 +212,28 @@ class Backward {
   void add_peak(const Peak& found) const {
     const int64_t margin = backward_margin(p_.k, p_.padding);
     const int64_t sample = found.plane / p_.channels, channel = found.plane % p_.channels;
-    Times rows(p_.rows, found.row + margin, p_.k);
-    Times columns(p_.columns, found.column + margin, p_.k);
+    const int64_t width = p_.columns.size;
+    Scratch<double> room(p_.rows.size + 4 * width);
+    double *row = room.data(), *sums = row + width, *squares = sums + width;
+    Times rows(p_.rows, found.row + margin, p_.k, squares + 2 * width);
+    Times columns(p_.columns, found.column + margin, p_.k, squares + width);
     const T* x = static_cast<const T*>(x_.data) + sample * x_.n + channel * x_.c +
                  rows.from * x_.h + columns.from * x_.w;
     T* dx = static_cast<T*>(dx_.data) + sample * dx_.n + channel * dx_.c + rows.from * dx_.h +
             columns.from * dx_.w;
-    Scratch<double> row(columns.count), sums(columns.count), squares(columns.count);
     // visit(row of the patch, how often it shows, row of dx), once for every row.
     auto each_row = [&](auto&& visit) {
       for (int64_t i = 0; i < rows.count; ++i) {
         if (rows.times[i] == 0) continue;
-        read_run(x + i * x_.h, x_.w, columns.count, row.data());
-        visit(row.data(), rows.times[i], dx + i * dx_.h);
+        read_run(x + i * x_.h, x_.w, columns.count, row);
+        visit(row, rows.times[i], dx + i * dx_.h);
       }
     };
     // All relative to a pixel of the patch; what is left of n are the zeros of the padding.
     const double n = double(p_.k) * double(p_.k), origin = widen(*x);
     double sum = -origin * (n - rows.total() * columns.total()), square = -origin * sum;
-    sums.zero();
-    squares.zero();
-    each_row([&, sum_of = sums.data(), square_of = squares.data()](const double* value,
-                                                                   double times, T*) {
+    memset(sums, 0, 2 * width * sizeof(double));
+    each_row([&, sum_of = sums, square_of = squares](const double* value, double times, T*) {
       for (int64_t j = 0; j < columns.count; ++j) {
         const double d = value[j] - origin;
         sum_of[j] += times * d;

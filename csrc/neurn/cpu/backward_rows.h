@@ -316,7 +316,7 @@ class BackwardRows {
     }
   }
 
-  void fold_rows(int64_t u, int64_t e, Vec<F>* sums) {
+  [[gnu::always_inline]] void fold_rows(int64_t u, int64_t e, Vec<F>* sums) {
     const int64_t last = p_.height - 1;
     auto add = [=](int64_t row, Vec<F> sum) {
       if (row >= u && row < u + R) sums[row - u] += sum;
