@@ -12,9 +12,8 @@ namespace {
 constexpr int64_t kept_every = 256;
 // A band is worth its two sweeps below this share of the whole matrix.
 constexpr double worthwhile = 0.7;
-// The part of a pair that tells how wide a band it needs, in strips, and the band of that trial.
-constexpr int64_t trial_strips = 2;
-constexpr int64_t trial_width = 256;
+// The part of a pair that tells how wide a band it needs, and the band of that trial.
+constexpr int64_t trial_rows = 2048, trial_width = 256;
 
 class Pair {
  public:
@@ -382,8 +381,7 @@ void Pair::walk(std::vector<Move>& path) const { Walk(*this).run(path); }
 // worth it.
 std::optional<int64_t> guess_width(const BitKernels& kernels, const BitScoring& scoring, Sequence a,
                                    Sequence b, const std::function<void()>& poll) {
-  const int64_t part = trial_strips * StripShape(kernels).rows();
-  const int64_t shorter = std::min(a.size, b.size);
+  const int64_t part = trial_rows, shorter = std::min(a.size, b.size);
   if (shorter < 2 * part || std::max(scoring.equal, scoring.unequal) <= 0) return {};
   Pair trial(kernels, scoring, {a.data, part}, {b.data, part}, poll);
   const int64_t needed = trial.certain_width(trial.sweep(trial_width, false));
