@@ -7,9 +7,9 @@ namespace neurn::align {
 namespace {
 
 constexpr std::align_val_t alignment{64};
-// Of all blocks that a thread keeps; and their sizes are multiples of this.
+// What a thread keeps at most, and what the sizes of blocks are multiples of.
 #if defined(__SANITIZE_ADDRESS__)
-// Each as large as was asked for, so that what leaves it is seen.
+// Each block is fresh and as large as was asked for, so that what leaves it is seen.
 constexpr size_t most_kept_bytes = 0, granule = 1;
 #else
 constexpr size_t most_kept_bytes = size_t{1} << 24, granule = 4096;

@@ -22,7 +22,7 @@ constexpr double affine_number_time = 1.2;
 
 // Of a cell of lanes. Without operations of three operands planes cost more.
 double bit_time(const BitKernels& kernels, const BitScoring& bits) {
-  constexpr double with[] = {0.24, 0.3, 0.49, 0.68}, without[] = {0.36, 0.55, 1.33, 1.84};
+  constexpr double with[] = {0.24, 0.3, 0.49, 0.68}, without[] = {0.28, 0.55, 1.33, 1.84};
   const bool published = bits.equal == 5 && bits.unequal == 2;  // in a kernel of their own
   if (published) return kernels.words == 8 ? 0.33 : 0.66;
   return (kernels.words == 8 ? with : without)[bits.planes - 1];
