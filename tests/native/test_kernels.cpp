@@ -133,8 +133,22 @@ int main() {
   if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&avx2::table);
   if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&avx512::table);
 #endif
-  const int64_t shapes[][4] = {{1, 1, 1, 8},  {2, 3, 5, 7},    {1, 2, 33, 17},  {3, 1, 16, 64},
-                               {1, 19, 9, 6}, {1, 3, 20, 301}, {1, 2, 17, 1100}};
+  // With the largest window worth the time.
+  const int64_t shapes[][5] = {{1, 1, 1, 8, 33},
+                               {2, 3, 5, 7, 33},
+                               {1, 2, 33, 17, 33},
+                               {3, 1, 16, 64, 33},
+                               {1, 19, 9, 6, 33},
+                               {1, 3, 20, 301, 9},
+                               {1, 2, 17, 1100, 31},
+                               // Rows of one or two vectors.
+                               {1, 2, 7, 4, 7},
+                               {2, 1, 35, 15, 7},
+                               {1, 3, 9, 16, 7},
+                               {2, 1, 5, 18, 7},
+                               {1, 1, 67, 20, 7},
+                               {1, 1, 9, 31, 7},
+                               {1, 1, 34, 32, 7}};
   int64_t cases = 0;
   for (const Kernels* kernels : tables) {
     for (const auto& shape : shapes) {
@@ -147,7 +161,7 @@ int main() {
               if (last && t.c == 1) continue;
               // The widest, which takes several strips, is for large windows only.
               const bool wide = t.w > 1024;
-              if (wide ? k != 31 || scope != 0 : k > 9 && t.w > 64) continue;
+              if (k > shape[4] || (wide && (k != 31 || scope != 0))) continue;
               // Windows that all hold the whole image tie: the maximum is a matter of rounding.
               if (t.padding == Padding::zeros && k / 2 >= std::max(t.h, t.w) - 1) continue;
               try {

@@ -217,6 +217,32 @@ def test_piecewise_constant_images(device):
         assert torch.equal(got.cpu() == 0, want == 0)
 
 
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "zeros", "valid"])
+@pytest.mark.parametrize("width", [32, 27, 16, 13])
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
+def test_nan_reaches_the_pixels_of_its_patches_alone(device, kernel_size, width, padding):
+    reach = kernel_size - 1  # of a patch that holds it, the pixel furthest away
+    x = noise((1, 1, 18, width), device=device)
+    grad = noise(op(x, kernel_size, padding, "none").shape, device=device, seed=9)
+    for row, column in ((0, 0), (9, width // 2), (3, width - 1), (17, 5)):
+        clean = x.clone().requires_grad_()
+        (want,) = torch.autograd.grad(op(clean, kernel_size, padding, "none"), clean, grad)
+        spoiled = x.clone()
+        spoiled[0, 0, row, column] = math.nan
+        spoiled.requires_grad_()
+        (got,) = torch.autograd.grad(op(spoiled, kernel_size, padding, "none"), spoiled, grad)
+        touched = torch.zeros(x.shape, dtype=torch.bool, device=device)
+        touched[
+            0,
+            0,
+            max(row - reach, 0) : row + reach + 1,
+            max(column - reach, 0) : column + reach + 1,
+        ] = True
+        assert not (got.isnan() & ~touched).any()
+        assert got[0, 0, row, column].isnan()
+        torch.testing.assert_close(got[~touched], want[~touched], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_nan_reaches_the_gradient_of_its_scope_and_no_other(device, bad, scope):
@@ -260,7 +286,9 @@ def test_any_strides_of_the_incoming_gradient(device, scope):
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=case_id)
 @pytest.mark.parametrize(
-    "shape", [(5, 3, 65, 67), (1, 1, 411, 307), (70, 1, 9, 9)], ids=["planes", "plane", "batch"]
+    "shape",
+    [(5, 3, 65, 67), (1, 1, 411, 307), (70, 1, 9, 9), (3, 1, 203, 29)],
+    ids=["planes", "plane", "batch", "short rows"],
 )
 def test_bit_for_bit_the_same_for_any_number_of_threads(
     device, shape, dtype, scope, restore_threads

@@ -26,6 +26,69 @@ inline int64_t first_window(int64_t k, Padding padding) {
   return padding == Padding::circular ? 0 : padding == Padding::valid ? 1 - k : -(k / 2);
 }
 
+// Sums of K neighbouring rows, from each of R on: what they have in common is summed once.
+template <class F, int K, int R>
+[[gnu::always_inline]] inline void sum_rows(const F* const* rows, int64_t e, Vec<F>* sums) {
+  static_assert(R == 4);
+  if constexpr (K == 3) {
+    const Vec<F> upper = load(rows[1] + e) + load(rows[2] + e);
+    const Vec<F> lower = load(rows[3] + e) + load(rows[4] + e);
+    sums[0] = load(rows[0] + e) + upper;
+    sums[1] = upper + load(rows[3] + e);
+    sums[2] = load(rows[2] + e) + lower;
+    sums[3] = lower + load(rows[5] + e);
+  } else {
+    // Rows R - 1 .. K - 1 are in all R windows.
+    Vec<F> sum = load(rows[R - 1] + e);
+#pragma GCC unroll 8
+    for (int t = R; t < K; ++t) sum += load(rows[t] + e);
+#pragma GCC unroll 4
+    for (int r = R - 1; r >= 0; --r) {
+      if (r < R - 1) sum += load(rows[r] + e);
+      sums[r] = sum;
+    }
+    Vec<F> below{};
+#pragma GCC unroll 4
+    for (int r = 1; r < R; ++r) {
+      const Vec<F> row = load(rows[K - 1 + r] + e);
+      below = r == 1 ? row : below + row;
+      sums[r] += below;
+    }
+  }
+}
+
+// What reaches rows u .. u + R - 1 through the padding, from summed(row), a row of windows.
+template <class F, int K, int R, class Summed>
+[[gnu::always_inline]] inline void fold_rows(const Problem& p, int64_t u, Summed&& summed,
+                                             Vec<F>* sums) {
+  const int64_t last = p.height - 1;
+  auto add = [=](int64_t row, Vec<F> sum) {
+    if (row >= u && row < u + R) sums[row - u] += sum;
+  };
+  if (u <= K / 2) fold_padding<Vec<F>>(p.height, K, p.padding, summed, add);
+  if (u + R - 1 >= last - K / 2) {
+    fold_padding<Vec<F>>(
+        p.height, K, p.padding, [=](int64_t row) { return summed(last - row); },
+        [=](int64_t row, Vec<F> sum) { add(last - row, sum); });
+  }
+}
+
+template <class F>
+inline double sum_lanes(Vec<F> v) {
+  constexpr int wide = Simd<double>::lanes, parts = Simd<F>::lanes / wide;
+  typedef F Part __attribute__((vector_size(sizeof(F) * wide)));
+  Part part[parts];
+  memcpy(part, &v, sizeof v);
+  Vec<double> sums = __builtin_convertvector(part[0], Vec<double>);
+  for (int i = 1; i < parts; ++i) sums += __builtin_convertvector(part[i], Vec<double>);
+  double lanes[wide];
+  memcpy(lanes, &sums, sizeof sums);
+  for (int half = wide / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
 // What is added to the gradient of one output: the share of the scope whose maximum it is.
 struct Share {
   int64_t row, column, channel;  // of the block

@@ -7,6 +7,7 @@
 
 #include "backward_rows.h"
 #include "backward_sweep.h"
+#include "short_backward.h"
 
 namespace neurn::NEURN_ISA {
 
@@ -17,6 +18,20 @@ class Backward {
       : p_(p), grad_(grad), x_(x), peaks_(peaks), dx_(dx), blocks_(p, x, dx) {}
 
   void run(const Parallel& pool) {
+#if defined(__AVX512F__)
+    if constexpr (Same<T, float>::value) {
+      auto took = [&]<int K, int V>() {
+        if (!ShortBackward<K, V>::takes(p_, x_, dx_)) return false;
+        run_with<ShortBackward<K, V>>(pool);
+        return true;
+      };
+      if (took.template operator()<3, 1>() || took.template operator()<3, 2>() ||
+          took.template operator()<5, 1>() || took.template operator()<5, 2>() ||
+          took.template operator()<7, 1>() || took.template operator()<7, 2>()) {
+        return;
+      }
+    }
+#endif
     if constexpr (!Same<T, double>::value) {
       if (p_.k == 3) return run_with<BackwardRows<T, float, 3>>(pool);
       if (p_.k == 5 && p_.width > 64) return run_with<BackwardRows<T, float, 5>>(pool);

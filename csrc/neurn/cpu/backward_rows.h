@@ -159,14 +159,14 @@ class BackwardRows {
       target = (first_ == 0 ? 0 : target) + sum;
     };
     if (step_ == 1 && row - margin_ >= own_from_ && row - margin_ + R <= end) {
-      add(0, 0, sum_lanes((moved[0] + moved[1]) + (moved[2] + moved[3])));
+      add(0, 0, sum_lanes<F>((moved[0] + moved[1]) + (moved[2] + moved[3])));
       for (int64_t r = 1; r < R; ++r) add(r, 0, 0);
       return;
     }
     for (int64_t r = 0; r < R; ++r) {
       if (row - margin_ + r < own_from_ || row - margin_ + r >= end) continue;
       if (step_ == 1) {
-        add(r, 0, sum_lanes(moved[r]));
+        add(r, 0, sum_lanes<F>(moved[r]));
         continue;
       }
       for (int64_t c = 0; c < step_; ++c) {
@@ -177,14 +177,6 @@ class BackwardRows {
         add(r, c, sum);
       }
     }
-  }
-
-  static double sum_lanes(Vec<F> v) {
-    double sums[4] = {};
-    for (int i = 0; i < N; i += 4) {
-      for (int j = 0; j < 4; ++j) sums[j] += v[i + j];
-    }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
   }
 
   // Sums of K neighbours along the columns: what each pixel of the row gathers from these windows.
@@ -270,11 +262,12 @@ class BackwardRows {
       const Vec<F> origin = load(origins + at);
       ahead.ask(at);
       Vec<F> a[R], b[R];
-      sum_rows(sums, at, a);
-      sum_rows(sums, pitch + at, b);
+      sum_rows<F, K, R>(sums, at, a);
+      sum_rows<F, K, R>(sums, pitch + at, b);
       if (__builtin_expect(folded, 0)) {
-        fold_rows(u, at, a);
-        fold_rows(u, pitch + at, b);
+        fold_rows<F, K, R>(p_, u, [=, this](int64_t row) { return load(summed(row) + at); }, a);
+        fold_rows<F, K, R>(
+            p_, u, [=, this](int64_t row) { return load(summed(row) + pitch + at); }, b);
       }
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
@@ -284,51 +277,6 @@ class BackwardRows {
     if (to != result_.data()) return;
     for (int64_t r = 0; r < rows; ++r) {
       write_row(to + r * stride, count_, step_, dx, out + (u + r) * dx.h + first_ * dx.w);
-    }
-  }
-
-  // Sums of K neighbouring rows: what R of them have in common is summed once.
-  [[gnu::always_inline]] static void sum_rows(const F* const* rows, int64_t e, Vec<F>* sums) {
-    if constexpr (K == 3) {
-      const Vec<F> upper = load(rows[1] + e) + load(rows[2] + e);
-      const Vec<F> lower = load(rows[3] + e) + load(rows[4] + e);
-      sums[0] = load(rows[0] + e) + upper;
-      sums[1] = upper + load(rows[3] + e);
-      sums[2] = load(rows[2] + e) + lower;
-      sums[3] = lower + load(rows[5] + e);
-    } else {
-      // Rows R - 1 .. K - 1 are in all R windows.
-      Vec<F> sum = load(rows[R - 1] + e);
-#pragma GCC unroll 8
-      for (int t = R; t < K; ++t) sum += load(rows[t] + e);
-#pragma GCC unroll 4
-      for (int r = R - 1; r >= 0; --r) {
-        if (r < R - 1) sum += load(rows[r] + e);
-        sums[r] = sum;
-      }
-      Vec<F> below{};
-#pragma GCC unroll 4
-      for (int r = 1; r < R; ++r) {
-        const Vec<F> row = load(rows[K - 1 + r] + e);
-        below = r == 1 ? row : below + row;
-        sums[r] += below;
-      }
-    }
-  }
-
-  [[gnu::always_inline]] void fold_rows(int64_t u, int64_t e, Vec<F>* sums) {
-    const int64_t last = p_.height - 1;
-    auto add = [=](int64_t row, Vec<F> sum) {
-      if (row >= u && row < u + R) sums[row - u] += sum;
-    };
-    if (u <= K / 2) {
-      fold_padding<Vec<F>>(
-          p_.height, K, p_.padding, [=, this](int64_t p) { return load(summed(p) + e); }, add);
-    }
-    if (u + R - 1 >= last - K / 2) {
-      fold_padding<Vec<F>>(
-          p_.height, K, p_.padding, [=, this](int64_t p) { return load(summed(last - p) + e); },
-          [=](int64_t row, Vec<F> sum) { add(last - row, sum); });
     }
   }
 

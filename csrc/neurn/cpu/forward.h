@@ -4,6 +4,7 @@
 
 #include "output.h"
 #include "rows.h"
+#include "short_sweep.h"
 
 namespace neurn::NEURN_ISA {
 
@@ -12,6 +13,7 @@ template <class T, class F>
 class Sweep {
  public:
   static constexpr int64_t N = Simd<F>::lanes;
+  static constexpr bool raw_only = false;
 
   Sweep(const Problem& p, const Blocks& blocks)
       : p_(p),
@@ -209,8 +211,12 @@ class Forward {
     for (int64_t i = 0; i < entries; ++i) factors[i] = static_cast<F>(1 / (double(p_.k) * p_.k));
 
     const Array* y = stored || !normalized ? &y_ : nullptr;
-    if (!sweep(units, pool, worker.sweep, y, tops.data(), factors.data(), normalized)) return false;
-    if (!normalized) return true;
+    const bool raw = normalized || S::raw_only;
+    if (!sweep(units, pool, worker.sweep, y, tops.data(), factors.data(), raw)) return false;
+    if (!normalized) {
+      if constexpr (S::raw_only) rescale(units, pool, factors.data());
+      return true;
+    }
 
     const bool by_channel = p_.scope == Scope::channel;
     const int64_t maxima = by_channel ? blocks_.step(units.first % blocks_.count) : 1;
@@ -431,6 +437,20 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
         wide.group(g, inner, worker);
       });
     };
+#if defined(__AVX512F__)
+    if constexpr (Same<T, float>::value) {
+      auto took = [&]<int K, int V>() {
+        if (!ShortSweep<K, V>::takes(p, x, y)) return false;
+        run(Forward<T, float, ShortSweep<K, V>>(p, x, y, peaks));
+        return true;
+      };
+      if (took.template operator()<3, 1>() || took.template operator()<3, 2>() ||
+          took.template operator()<5, 1>() || took.template operator()<5, 2>() ||
+          took.template operator()<7, 1>() || took.template operator()<7, 2>()) {
+        return;
+      }
+    }
+#endif
     if (p.k == 3) return run(Forward<T, float, RowSweep<T, float, 3>>(p, x, y, peaks));
     if (p.k == 5) return run(Forward<T, float, RowSweep<T, float, 5>>(p, x, y, peaks));
     if (p.k == 7) return run(Forward<T, float, RowSweep<T, float, 7>>(p, x, y, peaks));

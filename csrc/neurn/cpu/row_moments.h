@@ -1,12 +1,9 @@
 // Moments of every K x K patch in row order, for small K: nothing is transposed, and what
 // neighbouring rows of windows share stays in registers. The work grows with K; Moments is for the
 // others.
-//
-// As there, every sum is of differences to a pixel inside the window: within a row to the window's
-// middle, across rows to a row that all windows of a group share.
 #pragma once
 
-#include "output.h"
+#include "patch.h"
 
 namespace neurn::NEURN_ISA {
 
@@ -49,7 +46,7 @@ class RowMoments {
         table_(slots_),
         copies_((keeps_plane_ ? rows.size + R : slots_) * pitch_),
         zeros_(pitch_ > columns.size * step ? pitch_ : columns.size * step),
-        state_((max_windows * step / N + 4) * state_size) {
+        state_((max_windows * step / N + 4) * P::state_size) {
     // What is never read must not be a number out of range either.
     copies_.zero();
     zeros_.zero();
@@ -85,7 +82,7 @@ class RowMoments {
     prepare<K - 1>();
     auto begin = [&, step](Rows x, int64_t e, int64_t, F* state) NEURN_INLINE {
 #pragma GCC unroll 8
-      for (int j = 0; j < K - 1; ++j) keep(state, j, across(x[j] + e, step));
+      for (int j = 0; j < K - 1; ++j) P::keep(state, j, across(x[j] + e, step));
     };
     each_column<K - 1>(begin);
     next_ = row + K - 1;
@@ -111,11 +108,8 @@ class RowMoments {
       ahead.ask(e);
       Vec<F> squares[R], means[R];
       const F* const origin = WithMean ? origins + e : nullptr;
-      if constexpr (K == 3) {
-        down3<WithMean>(x, e, step, state, origin, squares, means);
-      } else {
-        down<WithMean>(x, e, step, state, origin, squares, means);
-      }
+      auto next = [=](int r) NEURN_INLINE { return across(x[r] + e, step); };
+      P::template down<WithMean>(next, state, origin, squares, means);
       for (int r = 0; r < R && __builtin_expect(cut, 0); ++r) {
         squares[r] = (Vec<F>)((Bits<F>)squares[r] & short_mask_);
         if constexpr (WithMean) means[r] = (Vec<F>)((Bits<F>)means[r] & short_mask_);
@@ -128,18 +122,12 @@ class RowMoments {
 
  private:
   using Rows = const F* const*;
-  static constexpr int64_t state_size = 3 * (K - 1) * N;
-  static_assert(K > 1 && K - 1 <= 2 * R);
+  using P = Patch<F, K, R>;
 
   // Where the elements [0, left_), [left_, right_) and [right_, elements_) of a padded row are; all
   // of them at `left` if it was copied.
   struct Row {
     const F *left, *middle, *right;
-  };
-
-  // Of K pixels in a row: the middle one, the sum of the differences to it, the squared deviation.
-  struct Across {
-    Vec<F> middle, sum, within;
   };
 
   static int64_t padding_of(const Axis& axis) {
@@ -274,137 +262,14 @@ class RowMoments {
       for (int64_t e = from; e < to; e += N) {
         const int64_t at = e + N <= to || to < N ? e : to - N;
         body(x, at, e - at, state);
-        state += state_size;
+        state += P::state_size;
       }
       from = to;
     }
   }
 
-  static Across kept(const F* state, int j) {
-    const F* at = state + j * 3 * N;
-    return {load(at), load(at + N), load(at + 2 * N)};
-  }
-
-  static void keep(F* state, int j, const Across& row) {
-    F* at = state + j * 3 * N;
-    store(at, row.middle);
-    store(at + N, row.sum);
-    store(at + 2 * N, row.within);
-  }
-
-  [[gnu::always_inline]] static Across across(const F* x, int64_t step) {
-    const Vec<F> middle = load(x + K / 2 * step);
-    if constexpr (K == 3) {
-      const Vec<F> before = middle - load(x), after = load(x + 2 * step) - middle;
-      // Two thirds of this are the squared deviation; down3 knows.
-      return {middle, after - before, before * before + after * (before + after)};
-    }
-    // Two chains, which the processor runs side by side.
-    const Vec<F> first = load(x) - middle, last = load(x + (K - 1) * step) - middle;
-    Vec<F> before = first, after = last;
-    Vec<F> square_before = first * first, square_after = last * last;
-#pragma GCC unroll 4
-    for (int t = 1; t < K / 2; ++t) {
-      const Vec<F> left = load(x + t * step) - middle;
-      const Vec<F> right = load(x + (K - 1 - t) * step) - middle;
-      before += left;
-      after += right;
-      square_before += left * left;
-      square_after += right * right;
-    }
-    const Vec<F> sum = before + after;
-    return {middle, sum, (square_before + square_after) - sum * sum * (F(1) / F(K))};
-  }
-
-  // The sum of K pixels in a row, less that of another row.
-  static Vec<F> rise(const Across& from, const Across& to) {
-    return (to.sum - from.sum) + (to.middle - from.middle) * F(K);
-  }
-
-  // The mean of a patch of x - origin, from its rows' sums less that of the row `reference`.
-  static Vec<F> patch_mean(const Across& reference, Vec<F> sum, const F* origin) {
-    const Vec<F> row = reference.sum + sum * (F(1) / F(K));
-    return (reference.middle - load(origin)) + row * (F(1) / F(K));
-  }
-
-  template <bool WithMean>
-  [[gnu::always_inline]] static void down3(Rows x, int64_t e, int64_t step, F* state,
-                                           const F* origin, Vec<F>* squares, Vec<F>* means) {
-    Across first = kept(state, 0), second = kept(state, 1);
-    Vec<F> above = rise(first, second);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const Across third = across(x[r] + e, step);
-      const Vec<F> below = rise(second, third);
-      const Vec<F> between = above * above + below * (above + below);
-      const Vec<F> within = first.within + second.within + third.within;
-      squares[r] = (within + between * (F(1) / F(3))) * (F(2) / F(3));
-      if constexpr (WithMean) means[r] = patch_mean(second, below - above, origin);
-      above = below;
-      first = second;
-      second = third;
-    }
-    keep(state, 0, first);
-    keep(state, 1, second);
-  }
-
-  // Row R - 1 is in all R windows: the reference. Suffix sums, of the rows from some shared row up,
-  // meet prefix sums of the rows below it.
-  template <bool WithMean>
-  [[gnu::always_inline]] static void down(Rows x, int64_t e, int64_t step, F* state,
-                                          const F* origin, Vec<F>* squares, Vec<F>* means) {
-    static_assert(K > R);
-    Across rows[K - 1 + R];
-#pragma GCC unroll 8
-    for (int j = 0; j < K - 1; ++j) rows[j] = kept(state, j);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) rows[K - 1 + r] = across(x[r] + e, step);
-#pragma GCC unroll 8
-    for (int j = 0; j < K - 1; ++j) keep(state, j, rows[j + R]);
-    constexpr int turn = K - (K - R) / 2;  // where the rows below start
-    const F inverse = F(1) / F(K);
-    const Across& reference = rows[R - 1];
-    Vec<F> sum_above[R], square_above[R], within_above[R];
-    Vec<F> sum, square, within;
-    auto begin = [&](int j) NEURN_INLINE {
-      const Vec<F> d = rise(reference, rows[j]);
-      sum = d;
-      square = d * d;
-      within = rows[j].within;
-    };
-    auto add = [&](int j) NEURN_INLINE {
-      const Vec<F> d = rise(reference, rows[j]);
-      sum += d;
-      square += d * d;
-      within += rows[j].within;
-    };
-    auto finish = [&](int r, Vec<F> s, Vec<F> q, Vec<F> w) NEURN_INLINE {
-      squares[r] = w + (q - s * s * inverse) * inverse;
-      if constexpr (WithMean) means[r] = patch_mean(reference, s, origin);
-    };
-    begin(R);
-    within += reference.within;
-#pragma GCC unroll 8
-    for (int j = R + 1; j < turn; ++j) add(j);
-#pragma GCC unroll 4
-    for (int r = R - 1; r >= 0; --r) {
-      if (r < R - 1) add(r);
-      sum_above[r] = sum;
-      square_above[r] = square;
-      within_above[r] = within;
-    }
-    if (turn == K) finish(0, sum, square, within);
-#pragma GCC unroll 8
-    for (int j = turn; j < K + R - 1; ++j) {
-      if (j == turn) {
-        begin(j);
-      } else {
-        add(j);
-      }
-      const int r = j - K + 1;
-      if (r < 0) continue;
-      finish(r, sum + sum_above[r], square + square_above[r], within + within_above[r]);
-    }
+  [[gnu::always_inline]] static auto across(const F* x, int64_t step) {
+    return P::across([=](int t) NEURN_INLINE { return load(x + (K / 2 + t) * step); });
   }
 
   const Axis& rows_;

@@ -12,6 +12,7 @@ class RowSweep {
   // The most that registers hold.
   static constexpr int R = K == 3 && N >= 8 ? 8 : 4;
   static_assert(N % R == 0);
+  static constexpr bool raw_only = false;
 
   RowSweep(const Problem& p, const Blocks& blocks)
       : p_(p),
