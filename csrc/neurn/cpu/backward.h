@@ -37,7 +37,7 @@ class Backward {
       if (p_.k == 5 && p_.width > 64) return run_with<BackwardRows<T, float, 5>>(pool);
       // Rows must be long to be worth work that grows with k.
       if (p_.k == 7 && p_.width > 64) return run_with<BackwardRows<T, float, 7>>(pool);
-      if (p_.k == 9 && p_.width > 512) return run_with<BackwardRows<T, float, 9>>(pool);
+      if (p_.k == 9 && p_.width > 64) return run_with<BackwardRows<T, float, 9>>(pool);
     }
     run_with<BackwardSweep<T, float>>(pool);
   }

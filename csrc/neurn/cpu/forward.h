@@ -455,7 +455,7 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
     if (p.k == 5) return run(Forward<T, float, RowSweep<T, float, 5>>(p, x, y, peaks));
     if (p.k == 7) return run(Forward<T, float, RowSweep<T, float, 7>>(p, x, y, peaks));
     // Rows must be long to be worth work that grows with k.
-    if (p.k == 9 && p.out_width > 512) {
+    if (p.k == 9 && p.out_width > 64) {
       return run(Forward<T, float, RowSweep<T, float, 9>>(p, x, y, peaks));
     }
     if (p.k <= 31) return run(Forward<T, float>(p, x, y, peaks));

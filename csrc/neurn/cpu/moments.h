@@ -234,6 +234,15 @@ class Moments {
         for (int64_t t = 0; t < N; ++t) {
           store(out + (t * 3 + 2) * N, broadcast(rows[N - 1][x + t]));
         }
+      } else if constexpr (2 * group == N) {
+        // Fewer shuffles than a transposition.
+        Mask<F> first{};
+        for (int t = 0; t < group; ++t) first[t] = -1;
+#pragma GCC unroll 16
+        for (int64_t t = 0; t < N; ++t) {
+          store(out + (t * 3 + 2) * N,
+                first ? broadcast(rows[group - 1][x + t]) : broadcast(rows[N - 1][x + t]));
+        }
       } else {
         Vec<F> reference[N];
 #pragma GCC unroll 16
