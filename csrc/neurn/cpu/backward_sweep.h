@@ -55,10 +55,11 @@ class BackwardSweep {
     own_from_ = from * N;
     own_to_ = to * N < p_.height ? to * N : p_.height;
     moments_.forget();
-    for (int64_t i = 0; i < origin_.count(); ++i) {
+    for (int64_t c = 0; c < step_; ++c) {
       // Any value near the plane's keeps the products below small; a NaN would spread.
-      const F value = static_cast<F>(widen(x_.origin[i % step_]));
-      origin_[i] = value - value == F(0) ? value : F(0);
+      const F value = static_cast<F>(widen(x_.origin[c]));
+      const F origin = value - value == F(0) ? value : F(0);
+      for (int64_t i = c; i < origin_.count(); i += step_) origin_[i] = origin;
     }
     for (int64_t first = 0; first < p_.width; first += columns_) {
       start_strip(first);
