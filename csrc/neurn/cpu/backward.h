@@ -165,11 +165,12 @@ class Backward {
     const int64_t planes = p_.scope == Scope::image     ? p_.channels
                            : p_.scope == Scope::channel ? 1
                                                         : p_.samples * p_.channels;
-    double total = 0;
     const int64_t first = scope * planes;
-    for (int64_t i = first * p_.out_height; i < (first + planes) * p_.out_height; ++i) {
-      total += row_sums[i];
-    }
+    // Several chains, which the processor runs side by side.
+    double sums[4] = {};
+    const double* const rows = row_sums + first * p_.out_height;
+    for (int64_t i = 0; i < planes * p_.out_height; ++i) sums[i % 4] += rows[i];
+    const double total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     const int64_t column = index % p_.out_width;
     index /= p_.out_width;
     return {first + index / p_.out_height, index % p_.out_height, column,

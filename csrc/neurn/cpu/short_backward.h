@@ -2,6 +2,7 @@
 #pragma once
 
 #include "adjoint.h"
+#include "ahead.h"
 #include "short_row.h"
 
 #if defined(__AVX512F__)
@@ -43,13 +44,13 @@ class ShortGather {
       auto term = [&](int t) NEURN_INLINE {
         return ShortRow<K, V>::shifted(left, in[v], right, t) * scaled_[(K / 2 + t) * V + v];
       };
-      Vec<float> before = term(0), after = term(1);
+      Vec<float> sum = term(0);
 #pragma GCC unroll 4
       for (int t = 1; t <= K / 2; ++t) {
-        before += term(-t);
-        if (t > 1) after += term(t);
+        sum += term(-t);
+        sum += term(t);
       }
-      out[v] = before + after;
+      out[v] = sum;
     }
   }
 
@@ -105,7 +106,7 @@ class ShortBackward {
   bool run(const Array& grad, const Array& x, const Array& dx, int64_t unit, int64_t from,
            int64_t to, const float* scales, double* row_sums, const Share*, int64_t) {
     const int64_t sample = unit / blocks_.count, channel = unit % blocks_.count;
-    const Pixels<float> out = pixels_of<float>(dx, sample, channel);
+    dx_ = pixels_of<float>(dx, sample, channel);
     x_ = pixels_of<float>(x, sample, channel);
     grad_ = pixels_of<float>(grad, sample, channel);
     row_sums_ = row_sums;
@@ -126,7 +127,7 @@ class ShortBackward {
       clear_lost_digits();
       for (; next < last && next < p_.rows.outputs; next += R) spread(next);
       exact = exact && !lost_digits();
-      for (; u < end; u += R) gather(u, const_cast<float*>(out.origin), out.row_stride);
+      for (; u < end; u += R) gather(u, const_cast<float*>(dx_.origin), dx_.row_stride);
     }
     return exact;
   }
@@ -158,8 +159,12 @@ class ShortBackward {
     for (int r = 0; r < R; ++r) grad[r] = grad_row(row + r, r);
     __mmask16 windows[V];
     for (int v = 0; v < V; ++v) windows[v] = windows_[v];
+    const Ahead<float, R> ahead_of_grad(grad[0] + R * grad_.row_stride, grad_.row_stride, V * N);
+    const Ahead<float, R> ahead_of_dx(dx_.origin + row * dx_.row_stride, dx_.row_stride, V * N);
     Vec<float> a[R][V], b[R][V], moved[R]{};
     auto emit = [&](int v, const Vec<float>* squares, const Vec<float>* means) NEURN_INLINE {
+      ahead_of_grad.ask(v * N);
+      ahead_of_dx.ask(v * N);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         const Vec<float> gradient = _mm512_maskz_loadu_ps(windows[v], grad[r] + v * N);
@@ -240,7 +245,7 @@ class ShortBackward {
   Scratch<float>
       summed_;  // of the last rows of windows: a, then a * mean, summed along the columns
   Scratch<float> zeros_;
-  Pixels<float> x_{}, grad_{};
+  Pixels<float> x_{}, grad_{}, dx_{};
   double* row_sums_ = nullptr;
   int64_t own_from_ = 0, own_to_ = 0;
 };
