@@ -14,7 +14,7 @@ struct BitScoring {
   int planes, token_planes;
 };
 
-inline constexpr int most_planes = 4;
+inline constexpr int most_planes = 4, most_words = 8;
 
 // Numbers of token planes that kernels are compiled for, in order. The sanitizers' builds have
 // fewer: each takes long to compile there.
@@ -44,7 +44,7 @@ struct StripCall {
   const uint64_t* rows;  // token[vectors of a strip][token_planes], keep, selected
   // join: the rows before, and 1 from the target's beginning on.
   const uint64_t *rows_before, *column_started;
-  uint64_t* state;                  // v[vectors of a strip][planes], h[strip_groups][planes]
+  uint64_t* state;                  // v[vectors of a strip][planes], h[planes]
   int64_t begin, end;               // steps
   uint8_t* selected;                // 4 bytes for each vector and step
   uint64_t *border, *border_below;  // the same but for join
@@ -86,8 +86,8 @@ struct PackCall {
 inline constexpr int packed_at_once = 16;
 
 struct BitKernels {
-  int words;                      // of a vector
-  int strip_groups, strip_depth;  // a strip has groups * depth vectors of 64 * words rows
+  int words;        // of a vector
+  int strip_depth;  // a strip has as many vectors of 64 * words rows
   void (*run_strip)(const StripCall&);
   // Planes 0 .. token_planes - 1 of size columns, and `after` more words behind them; `words`
   // words before each plane are zeros.
@@ -97,6 +97,10 @@ struct BitKernels {
   int64_t (*sum_selected)(const uint8_t* selected, int64_t steps, int u, int w, int planes);
   // Bit 63 of each of count words, 64 to a word.
   void (*pack_border)(const uint64_t* border, int64_t count, uint64_t* bits);
+  // Token planes [row][plane][word] of in_word sequences for each word, with a share of its lanes
+  // each: those of word w are sequence[w * in_word ..].
+  void (*fill_rows)(const Token* const* sequence, int64_t in_word, int64_t rows, int token_planes,
+                    uint64_t* planes);
   void (*run_lanes)(const LaneCall&);
   void (*pack)(const PackCall&);
 };

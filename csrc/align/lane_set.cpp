@@ -243,11 +243,20 @@ class Cross {
       }
       return;
     }
-    std::fill_n(rows, row_count * planes * words, 0);
+    // Rows that every query has are filled together. Words without one take the last.
+    const int64_t common = query(of.query_begin).size;
+    const Token* last[least_packed * most_words];
+    for (int64_t c = 0; c < in_word * words; ++c) {
+      const Sequence own = query(of.query_begin + std::min(c, queries - 1));
+      last[c] = own.data + own.size - common;
+    }
+    kernels_.fill_rows(last, in_word, common, scoring_.token_planes,
+                       rows + (row_count - common) * planes * words);
+    std::fill_n(rows, (row_count - common) * planes * words, 0);
     for (int64_t c = 0; c < queries; ++c) {
       const Sequence own = query(of.query_begin + c);
       uint64_t* row = rows + (row_count - own.size) * planes * words + c / in_word;
-      for (int64_t r = 0; r < own.size; ++r, row += planes * words) {
+      for (int64_t r = 0; r < own.size - common; ++r, row += planes * words) {
         for (int64_t k = 0; k < planes; ++k) {
           row[k * words] |= ~((uint64_t{own.data[r]} >> k & 1) - 1) & lanes_of(c, width);
         }

@@ -149,7 +149,7 @@ Token largest_token(const Sequences& sequences) {
 }
 
 bool strips_pay(const BitKernels& kernels, Sequence a, Sequence b) {
-  const double lanes = 64.0 * kernels.words * kernels.strip_groups;
+  const double lanes = 64.0 * kernels.words;
   const double rows = lanes * kernels.strip_depth;
   const double strips = std::max(1.0, static_cast<double>(a.size) / rows);
   const double work = strips * rows * (static_cast<double>(b.size) + lanes);

@@ -1,6 +1,7 @@
 #include "strip_pair.h"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 
 #include "strip_rows.h"
@@ -9,11 +10,12 @@ namespace neurn::align {
 namespace {
 
 // Steps between two states that are kept for the way back.
-constexpr int64_t kept_every = 256;
+constexpr int64_t kept_every = 128;
 // A band is worth its two sweeps below this share of the whole matrix.
 constexpr double worthwhile = 0.7;
-// The part of a pair that tells how wide a band it needs, and the band of that trial.
-constexpr int64_t trial_rows = 2048, trial_width = 256;
+// The parts of a pair that tell how wide a band it needs, and the band of such a trial: the first
+// tells related pairs from others at little cost, the second the width.
+constexpr int64_t first_trial_rows = 512, trial_rows = 2048, trial_width = 256;
 
 class Pair {
  public:
@@ -101,13 +103,13 @@ class Pair {
       place(strip, rows);
       std::fill(state.begin(), state.end(), 0);
       const int64_t end = high + shape_.lanes() - 1;
-      for (int64_t t = low; t < end;) {
+      for (int64_t t = low + first_step(strip); t < end;) {
         const int64_t step = t - low;
         int64_t next = step < shape_.lanes() ? std::min(end, low + shape_.lanes()) : end;
         call.column_starts = starts(low, t);
         if (keep || strip == 0) {
           next = std::min(next, low + (step / kept_every + 1) * kept_every);
-          if (keep && step % kept_every == 0) keep_state(state, strip, step);
+          if (keep) keep_state(state, strip, step);
         }
         call.kind = strip == 0              ? SweepKind::first
                     : step < shape_.lanes() ? SweepKind::begin
@@ -133,7 +135,7 @@ class Pair {
       place(strip, rows);
       call.rows = rows.data();
       call.rows_before = before.data();
-      int64_t t = 0;
+      int64_t t = first_step(strip);
       if (strip > 0) {
         // Steps columns .. of the strip above.
         call.kind = SweepKind::join;
@@ -141,8 +143,7 @@ class Pair {
         call.column_started = started_.first() - columns;
         call.border = border - columns;
         while (t < over) {
-          if (keep && t % kept_every == 0) keep_state(state, strip, t);
-          if (keep && (columns + t) % kept_every == 0) keep_state(state, strip - 1, columns + t);
+          if (keep) keep_state(state, strip, t), keep_state(state, strip - 1, columns + t);
           int64_t next = over;
           if (keep) {
             next = std::min({next, t + kept_every - t % kept_every,
@@ -158,7 +159,7 @@ class Pair {
       if (keep) keep_border(border, strip);
       const int64_t end = strip == strips_ - 1 ? columns + over : columns;
       while (t < end) {
-        if (keep && t % kept_every == 0) keep_state(state, strip, t);
+        if (keep) keep_state(state, strip, t);
         const bool begins = t < shape_.lanes();
         int64_t next = begins ? std::min(end, shape_.lanes()) : end;
         if (keep || strip == 0) next = std::min(next, (t / kept_every + 1) * kept_every);
@@ -186,12 +187,19 @@ class Pair {
     }
     states_ = states_memory_.get(states * static_cast<int64_t>(state_words()));
   }
-  // The state before the step that is `step` steps after the strip's first.
+  // Steps of a strip are counted from the one in which lane 0 is at its first column. Lanes above
+  // all rows have nothing to do.
+  int64_t first_step(int64_t strip) const { return strip == 0 ? pad_ / shape_.depth : 0; }
+  // The last step not after `step` before which the state is kept.
+  int64_t kept_step(int64_t strip, int64_t step) const {
+    return std::max(step / kept_every * kept_every, first_step(strip));
+  }
   uint64_t* kept_state(int64_t strip, int64_t step) const {
     const int64_t which = kept_[static_cast<size_t>(strip)].first_state + step / kept_every;
     return states_ + which * static_cast<int64_t>(state_words());
   }
   void keep_state(const std::vector<uint64_t>& state, int64_t strip, int64_t step) {
+    if (step != kept_step(strip, step)) return;
     std::copy(state.begin(), state.end(), kept_state(strip, step));
   }
 
@@ -205,9 +213,7 @@ class Pair {
             std::clamp<int64_t>(bottom + std::max<int64_t>(offset, 0) + width_, 1, b_.size)};
   }
 
-  size_t state_words() const {
-    return static_cast<size_t>((shape_.vectors + shape_.groups) * shape_.words * scoring_.planes);
-  }
+  size_t state_words() const { return static_cast<size_t>(shape_.state_words(scoring_.planes)); }
 
   StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state, uint64_t* border,
                     int64_t border_stride) const {
@@ -239,14 +245,10 @@ class Pair {
   }
 
   int64_t sum_border(const uint64_t* border, int64_t from, int64_t to) const {
+    const std::vector<uint64_t> bits = pack_border(border, from, to);
+    const size_t words = bits.size() / static_cast<size_t>(scoring_.planes);
     int64_t sum = 0;
-    for (int k = 0; k < scoring_.planes; ++k) {
-      int64_t ones = 0;
-      for (int64_t j = from; j < to; ++j) {
-        ones += static_cast<int64_t>(border[k * border_stride_ + j] >> 63);
-      }
-      sum += ones << k;
-    }
+    for (size_t i = 0; i < bits.size(); ++i) sum += int64_t{std::popcount(bits[i])} << (i / words);
     return sum;
   }
 
@@ -285,94 +287,127 @@ class Walk {
         shape_(pair.shape_),
         rows_(pair.kernels_, pair.scoring_.token_planes),
         state_(pair.state_words()),
-        lane_(static_cast<size_t>(shape_.rows())),
-        word_(static_cast<size_t>(shape_.rows())),
+        trace_words_(2 * shape_.depth * shape_.words),
+        place_(static_cast<size_t>(shape_.rows())),
         bit_(static_cast<size_t>(shape_.rows())) {
-    trace_words_ = 2 * shape_.vectors * shape_.words;
     for (int64_t r = 0; r < shape_.rows(); ++r) {
-      lane_[static_cast<size_t>(r)] = static_cast<int16_t>(shape_.lane_of(r));
-      word_[static_cast<size_t>(r)] =
-          static_cast<int16_t>(shape_.vector_of(r) * shape_.words + shape_.word_of(r));
+      place_[static_cast<size_t>(r)] =
+          static_cast<int32_t>(shape_.lane_of(r) * trace_words_ +
+                               shape_.vector_of(r) * shape_.words + shape_.word_of(r));
       bit_[static_cast<size_t>(r)] = static_cast<int8_t>(shape_.bit_of(r));
     }
   }
 
   void run(std::vector<Move>& path) {
-    int64_t i = pair_.a_.size - 1, j = pair_.b_.size - 1;
-    path.clear();
-    path.reserve(static_cast<size_t>(i + j + 2));
+    const size_t most = static_cast<size_t>(pair_.a_.size + pair_.b_.size);
+    path.resize(most);
+    i_ = pair_.a_.size - 1, j_ = pair_.b_.size - 1;
+    to_ = path.data() + most;
     for (int64_t strip = pair_.strips_ - 1; strip >= 0; --strip) {
       pair_.poll_();
       const auto [low, high] = pair_.window(strip);
       const int64_t top = strip * shape_.rows() - pair_.pad_;  // of row 0
       const int64_t first = std::max<int64_t>(top, 0);
-      for (; j >= high; --j) path.push_back(Move::left);
-      if (i >= first && j >= low) pair_.place(strip, rows_);
-      begin_ = end_ = 0;
-      while (i >= first && j >= low) {
-        const int64_t r = i - top, t = j + lane_[static_cast<size_t>(r)];
-        if (t < begin_ || t >= end_) again(strip, low, t);
-        const uint64_t* at = trace_ + (t - begin_) * trace_words_ + word_[static_cast<size_t>(r)];
-        const int bit = bit_[static_cast<size_t>(r)];
-        if (at[0] >> bit & 1) {
-          path.push_back(Move::diagonal);
-          --i, --j;
-        } else if (at[trace_words_ / 2] >> bit & 1) {
-          path.push_back(Move::up);
-          --i;
-        } else {
-          path.push_back(Move::left);
-          --j;
-        }
+      left_to(high - 1);
+      if (i_ >= first && j_ >= low) pair_.place(strip, rows_);
+      while (i_ >= first && j_ >= low) {
+        again(strip, low, j_ + shape_.lane_of(i_ - top));
+        follow(top, first, low);
       }
-      for (; i >= first && low > 0; --i) path.push_back(Move::up);
+      if (low > 0) up_to(first - 1);
     }
-    for (; i >= 0; --i) path.push_back(Move::up);
-    for (; j >= 0; --j) path.push_back(Move::left);
-    std::reverse(path.begin(), path.end());
+    up_to(-1);
+    left_to(-1);
+    path.erase(path.begin(), path.begin() + (to_ - path.data()));
   }
 
  private:
+  void up_to(int64_t row) {
+    for (; i_ > row; --i_) *--to_ = Move::up;
+  }
+  void left_to(int64_t column) {
+    for (; j_ > column; --j_) *--to_ = Move::left;
+  }
+
+  // Up to the strip's end or that of the trace. No branch tells up from left, which are as good as
+  // random; most steps are diagonal.
+  void follow(int64_t top, int64_t first, int64_t low) {
+    const int64_t column_words = trace_words_, half = column_words / 2;
+    const uint64_t* const trace = trace_;
+    const int32_t* const place = place_.data();
+    const int8_t* const bits = bit_.data();
+    const int64_t last_row = first - top, last_column = (low - begin_) * column_words;
+    int64_t row = i_ - top, column = (j_ - begin_) * column_words;
+    Move* to = to_;
+    while (row >= last_row && column >= last_column) {
+      const int64_t at = column + place[row];
+      if (at < 0) break;
+      const int bit = bits[row];
+      if ((trace[at] >> bit & 1) != 0) {
+        *--to = Move::diagonal;
+        --row;
+        column -= column_words;
+      } else {
+        const int64_t up = trace[at + half] >> bit & 1;
+        *--to = static_cast<Move>(4 >> up);
+        row -= up;
+        column -= column_words & (up - 1);
+      }
+    }
+    i_ = row + top, j_ = column / column_words + begin_;
+    to_ = to;
+  }
+
   // Steps of a strip up to step `last`, from the state kept before it on.
   void again(int64_t strip, int64_t low, int64_t last) {
     const Pair::Kept& kept = pair_.kept_[static_cast<size_t>(strip)];
-    const int64_t which = (last - low) / kept_every;
-    begin_ = low + which * kept_every;
-    end_ = last + 1;
+    begin_ = low + pair_.kept_step(strip, last - low);
     trace_ = trace_memory_.get(kept_every * trace_words_);
     std::copy_n(pair_.kept_state(strip, last - low), state_.size(), state_.begin());
     const int planes = pair_.scoring_.planes;
-    const int64_t stride = shape_.lanes() + end_ - begin_;
+    const int64_t steps = last + 1 - begin_, stride = shape_.lanes() + steps;
     uint64_t* border = border_.get(stride * planes) + shape_.lanes();
     const int64_t kept_words = static_cast<int64_t>(kept.border.size()) / planes;
+    const int64_t column = begin_ - low;
     for (int k = 0; k < planes; ++k) {
-      for (int64_t t = begin_; t < end_; ++t) {
-        const int64_t column = t - low;
-        const bool inside = column / 64 < kept_words;
-        const uint64_t word =
-            inside ? kept.border[static_cast<size_t>(k * kept_words + column / 64)] : 0;
-        border[k * stride + t - begin_] = word >> (column % 64) << 63;
-      }
+      unpack_border(kept.border.data() + k * kept_words, kept_words, column, column + steps,
+                    border + k * stride);
     }
     StripCall call = pair_.prepare(rows_, state_, border - begin_, stride);
     call.kind = SweepKind::trace;
     call.column_starts = pair_.starts(low, begin_);
     call.begin = begin_;
-    call.end = end_;
+    call.end = last + 1;
     call.trace = trace_;
     pair_.kernels_.run_strip(call);
+  }
+
+  // Bits of columns [from, to) in the highest bit of a word each, which kernels read alone.
+  static void unpack_border(const uint64_t* bits, int64_t words, int64_t from, int64_t to,
+                            uint64_t* border) {
+    for (int64_t end = to; end > from;) {
+      const int64_t word = (end - 1) / 64, begin = std::max(word * 64, from);
+      uint64_t left = word < words ? bits[word] << (63 - (end - 1) % 64) : 0;
+      for (int64_t column = end - 1; column >= begin; --column, left += left) {
+        border[column - from] = left;
+      }
+      end = begin;
+    }
   }
 
   const Pair& pair_;
   const StripShape shape_;
   StripRows rows_;
+  // Where the path stands, and the last of its moves that are known.
+  int64_t i_ = 0, j_ = 0;
+  Move* to_ = nullptr;
   std::vector<uint64_t> state_;
-  Buffer trace_memory_;
+  Buffer trace_memory_, border_;
   uint64_t* trace_ = nullptr;
-  std::vector<int16_t> lane_, word_;
+  int64_t trace_words_, begin_ = 0;  // words of a step; the first step
+  // Of a row: where its bits are in the trace of the step in which lane 0 is at its column.
+  std::vector<int32_t> place_;
   std::vector<int8_t> bit_;
-  Buffer border_;
-  int64_t trace_words_, begin_ = 0, end_ = 0;
 };
 
 void Pair::walk(std::vector<Move>& path) const { Walk(*this).run(path); }
@@ -381,11 +416,16 @@ void Pair::walk(std::vector<Move>& path) const { Walk(*this).run(path); }
 // worth it.
 std::optional<int64_t> guess_width(const BitKernels& kernels, const BitScoring& scoring, Sequence a,
                                    Sequence b, const std::function<void()>& poll) {
-  const int64_t part = trial_rows, shorter = std::min(a.size, b.size);
-  if (shorter < 2 * part || std::max(scoring.equal, scoring.unequal) <= 0) return {};
-  Pair trial(kernels, scoring, {a.data, part}, {b.data, part}, poll);
-  const int64_t needed = trial.certain_width(trial.sweep(trial_width, false));
-  return std::min(shorter, needed * (shorter / part + 1) + needed * (shorter / part) / 8 + 32);
+  const int64_t shorter = std::min(a.size, b.size);
+  if (shorter < 2 * trial_rows || std::max(scoring.equal, scoring.unequal) <= 0) return {};
+  std::optional<int64_t> width;
+  for (const int64_t part : {first_trial_rows, trial_rows}) {
+    Pair trial(kernels, scoring, {a.data, part}, {b.data, part}, poll);
+    const int64_t needed = trial.certain_width(trial.sweep(trial_width, false));
+    width = std::min(shorter, needed * (shorter / part + 1) + needed * (shorter / part) / 8 + 32);
+    if (2 * static_cast<double>(*width) >= worthwhile * static_cast<double>(shorter)) return {};
+  }
+  return width;
 }
 
 // Shifted score, proven to be the best; keep: as Pair::sweep.

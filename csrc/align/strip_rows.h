@@ -14,28 +14,23 @@ namespace neurn::align {
 
 // All numbers are powers of two: a division would take longer than a cell.
 struct StripShape {
-  int words, groups, depth, vectors;
+  int words, depth;
 
   explicit StripShape(const BitKernels& kernels)
       : words(kernels.words),
-        groups(kernels.strip_groups),
         depth(kernels.strip_depth),
-        vectors(groups * depth),
         words_bits_(std::countr_zero(static_cast<unsigned>(words))),
         depth_bits_(std::countr_zero(static_cast<unsigned>(depth))) {}
-  int64_t vector_lanes() const { return 64 * words; }
-  int64_t lanes() const { return vector_lanes() * groups; }
+  int64_t lanes() const { return 64 * words; }
   int64_t rows() const { return lanes() * depth; }
+  // Of a strip's state.
+  int64_t state_words(int planes) const { return (depth + 1) * words * planes; }
   int64_t lane_of(int64_t row) const { return row >> depth_bits_; }
-  int vector_of(int64_t row) const {
-    const int64_t group = lane_of(row) >> (6 + words_bits_);
-    return static_cast<int>(group << depth_bits_ | (row & (depth - 1)));
-  }
-  int64_t vector_lane_of(int64_t row) const { return lane_of(row) & (vector_lanes() - 1); }
+  int vector_of(int64_t row) const { return static_cast<int>(row & (depth - 1)); }
   int word_of(int64_t row) const {
     return words - 1 - static_cast<int>(lane_of(row) & (words - 1));
   }
-  int bit_of(int64_t row) const { return static_cast<int>(vector_lane_of(row) >> words_bits_); }
+  int bit_of(int64_t row) const { return static_cast<int>(lane_of(row) >> words_bits_); }
 
  private:
   int words_bits_, depth_bits_;
@@ -49,22 +44,24 @@ class StripRows {
         shape_(kernels),
         planes_(token_planes),
         tokens_(static_cast<size_t>(shape_.rows() + packed_at_once)),
-        words_(static_cast<size_t>(shape_.vectors) * shape_.words * (token_planes + 2)) {
+        words_(static_cast<size_t>(shape_.depth) * shape_.words * (token_planes + 2)) {
     clear();
   }
 
   void clear() {
-    const size_t keep = static_cast<size_t>(shape_.vectors) * shape_.words * planes_;
+    const size_t keep = static_cast<size_t>(shape_.depth) * shape_.words * planes_;
     std::fill(tokens_.begin(), tokens_.end(), 0);
     std::fill(words_.begin(), words_.end(), 0);
-    std::fill_n(words_.begin() + static_cast<std::ptrdiff_t>(keep), shape_.vectors * shape_.words,
+    std::fill_n(words_.begin() + static_cast<std::ptrdiff_t>(keep), shape_.depth * shape_.words,
                 ~uint64_t{0});
   }
 
   void place(Sequence query, int64_t first_row) {
-    for (int64_t i = 0, row = first_row; i < query.size; ++i, ++row) {
-      const int64_t at = shape_.vector_of(row) * shape_.vector_lanes() + shape_.vector_lane_of(row);
-      tokens_[static_cast<size_t>(at)] = query.data[i];
+    const int depth = shape_.depth;
+    for (int64_t i = 0; i < std::min<int64_t>(depth, query.size); ++i) {
+      const int64_t row = first_row + i;
+      Token* to = tokens_.data() + shape_.vector_of(row) * shape_.lanes() + shape_.lane_of(row);
+      for (int64_t j = i; j < query.size; j += depth) *to++ = query.data[j];
     }
   }
 
@@ -74,12 +71,12 @@ class StripRows {
   // What has been placed becomes data.
   void pack() {
     const int words = shape_.words;
-    for (int u = 0; u < shape_.vectors; ++u) {
+    for (int u = 0; u < shape_.depth; ++u) {
       // Each bit's lanes, one for each word, are a sequence; the last word has the first.
       const Token* sequence[64];
       int64_t size[64], first[64] = {};
       for (int bit = 0; bit < 64; ++bit) {
-        sequence[bit] = tokens_.data() + u * shape_.vector_lanes() + bit * words;
+        sequence[bit] = tokens_.data() + u * shape_.lanes() + bit * words;
         size[bit] = packed_at_once;
       }
       uint64_t* own = words_.data() + u * planes_ * words;
@@ -90,7 +87,7 @@ class StripRows {
 
  private:
   uint64_t& mark(int which, int64_t row) {
-    const int vector = shape_.vectors * (planes_ + which) + shape_.vector_of(row);
+    const int vector = shape_.depth * (planes_ + which) + shape_.vector_of(row);
     return words_[static_cast<size_t>(vector * shape_.words + shape_.word_of(row))];
   }
 

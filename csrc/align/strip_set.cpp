@@ -64,7 +64,7 @@ class Packer {
  private:
   Bin next() {
     Bin bin;
-    std::vector<bool> taken(static_cast<size_t>(shape_.words * shape_.vectors));
+    std::vector<bool> taken(static_cast<size_t>(shape_.words * shape_.depth));
     int64_t row = 0;
     while (!left_.empty()) {
       auto fits = left_.upper_bound(shape_.rows() - row);
@@ -202,7 +202,7 @@ class Work {
     call.column_starts = scratch.starts_shown.first();
     call.begin = begin;
     call.end = block.columns + shape_.lanes() - 1;
-    const int64_t selected_bytes = 4 * shape_.vectors;  // a step
+    const int64_t selected_bytes = 4 * shape_.depth;  // a step
     call.selected =
         reinterpret_cast<uint8_t*>(scratch.selected.get((call.end - begin) * selected_bytes / 8));
     call.kind = SweepKind::set;
@@ -214,8 +214,7 @@ class Work {
       call.border = call.border_below = border + shape_.lanes();
     }
     StripRows rows(kernels_, scoring_.token_planes);
-    std::vector<uint64_t> state(
-        static_cast<size_t>((shape_.vectors + shape_.groups) * shape_.words * scoring_.planes));
+    std::vector<uint64_t> state(static_cast<size_t>(shape_.state_words(scoring_.planes)));
     call.rows = rows.data();
     call.state = state.data();
     for (int64_t strip = 0; strip < bin.strips; ++strip) {

@@ -286,7 +286,7 @@ int main() {
                 shares[round % 3]);
     }
     // Strips that begin while the one above ends, at every place where a state is kept.
-    const int64_t lanes = 64 * bit_kernels().words * bit_kernels().strip_groups;
+    const int64_t lanes = 64 * bit_kernels().words;
     const int64_t rows = lanes * bit_kernels().strip_depth;
     const int64_t sizes[] = {lanes - 1, lanes, lanes + 1, lanes + 255, rows + 256, 2 * rows + 77};
     for (const int64_t m : k % 3 == 0 ? std::span(sizes) : std::span(sizes).first(2)) {

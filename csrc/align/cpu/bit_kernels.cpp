@@ -38,11 +38,11 @@ template <class F>
 template <int K>
 [[gnu::always_inline]] inline Rows<K> load_rows(const uint64_t* from) {
   Rows<K> rows;
-  for (int u = 0; u < strip_vectors; ++u) {
+  for (int u = 0; u < strip_depth; ++u) {
     for (int k = 0; k < K; ++k, from += words) rows.token[u][k] = load(from);
   }
-  for (int u = 0; u < strip_vectors; ++u, from += words) rows.keep[u] = load(from);
-  for (int u = 0; u < strip_vectors; ++u, from += words) rows.selected[u] = load(from);
+  for (int u = 0; u < strip_depth; ++u, from += words) rows.keep[u] = load(from);
+  for (int u = 0; u < strip_depth; ++u, from += words) rows.selected[u] = load(from);
   return rows;
 }
 
@@ -55,21 +55,17 @@ template <Sweep sweep, class Cell, int K>
   if constexpr (sweep.joins) before = {load_rows<K>(call.rows_before), call.column_started};
   State<Cell> state;
   uint64_t* at = call.state;
-  for (int u = 0; u < strip_vectors; ++u) {
+  for (int u = 0; u < strip_depth; ++u) {
     for (int k = 0; k < B; ++k, at += words) state.v[u][k] = load(at);
   }
-  for (int g = 0; g < strip_groups; ++g) {
-    for (int k = 0; k < B; ++k, at += words) state.h[g][k] = load(at);
-  }
+  for (int k = 0; k < B; ++k, at += words) state.h[k] = load(at);
   run_strip<sweep>(cell, columns, rows, before, state, call.begin, call.end, call.selected,
                    Border{call.border, call.border_below, call.border_stride}, call.trace);
   at = call.state;
-  for (int u = 0; u < strip_vectors; ++u) {
+  for (int u = 0; u < strip_depth; ++u) {
     for (int k = 0; k < B; ++k, at += words) store(at, state.v[u][k]);
   }
-  for (int g = 0; g < strip_groups; ++g) {
-    for (int k = 0; k < B; ++k, at += words) store(at, state.h[g][k]);
-  }
+  for (int k = 0; k < B; ++k, at += words) store(at, state.h[k]);
 }
 
 void run_strip_call(const StripCall& call) {
@@ -95,18 +91,31 @@ void run_strip_call(const StripCall& call) {
   });
 }
 
+// Numbers of `words` tokens.
+[[gnu::always_inline]] inline Bits widened(const Token* tokens) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(
+      _mm512_cvtepu16_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tokens))));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Bits>(
+      _mm256_cvtepu16_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(tokens))));
+#else
+  Bits out;
+  for (int w = 0; w < words; ++w) out[w] = tokens[w];
+  return out;
+#endif
+}
+
 void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_planes,
                   uint64_t* planes, int64_t stride) {
   for (int k = 0; k < token_planes; ++k) {
     uint64_t* plane = planes + k * stride;
     for (int w = 1; w <= words; ++w) plane[-w] = 0;
     int64_t t = 0;
+    Bits shown{};
     for (; t + words <= size; t += words) {
-      typedef Token Few __attribute__((vector_size(words * sizeof(Token))));
-      Few few;
-      memcpy(&few, tokens + t, sizeof few);
-      const Bits bits = __builtin_convertvector(few, Bits);
-      store(plane + t, load(plane + t - words) << 1 | (bits >> k & 1));
+      shown = shown << 1 | (widened(tokens + t) >> k & 1);
+      store(plane + t, shown);
     }
     for (; t < size + after; ++t) {
       plane[t] = plane[t - words] << 1 | (t < size ? tokens[t] >> k & 1 : 0);
@@ -114,9 +123,26 @@ void fill_columns(const Token* tokens, int64_t size, int64_t after, int token_pl
   }
 }
 
+void fill_rows(const Token* const* sequence, int64_t in_word, int64_t rows, int token_planes,
+               uint64_t* planes) {
+  const int64_t width = 64 / in_word;
+  for (int64_t r = 0; r < rows; ++r, planes += token_planes * words) {
+    for (int64_t i = 0; i < in_word; ++i) {
+      const Bits own = broadcast(~uint64_t{0} >> (64 - width) << (i * width));
+      Bits token;
+      for (int w = 0; w < words; ++w) token[w] = sequence[w * in_word + i][r];
+      for (int k = 0; k < token_planes; ++k) {
+        uint64_t* plane = planes + k * words;
+        const Bits bits = -(token >> k & 1) & own;
+        store(plane, i == 0 ? bits : load(plane) | bits);
+      }
+    }
+  }
+}
+
 int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int planes) {
   // 8 bytes have the planes of two vectors.
-  constexpr int step_words = strip_vectors / 2;
+  constexpr int step_words = strip_depth / 2;
   const int64_t size = steps * step_words;
   int64_t count[most_planes] = {};
   const auto add = [&](uint64_t bytes, int by) NEURN_LAMBDA {
@@ -170,8 +196,7 @@ void run_lanes_call(const LaneCall& call) {
 }  // namespace
 
 extern const BitKernels bit_table;
-const BitKernels bit_table{words,          strip_groups,   strip_depth,
-                           run_strip_call, fill_columns,   sum_selected,
-                           pack_border,    run_lanes_call, pack};
+const BitKernels bit_table{words,       strip_depth, run_strip_call, fill_columns, sum_selected,
+                           pack_border, fill_rows,   run_lanes_call, pack};
 
 }  // namespace neurn::align::NEURN_ISA

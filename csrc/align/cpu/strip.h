@@ -1,6 +1,5 @@
 // One matrix, or many side by side, swept along anti-diagonals: each lane holds a few rows, one
-// under the other, each in a vector of its own, and lane l is at column t - l in step t. Lanes are
-// numbered through all groups of vectors.
+// under the other, each in a vector of its own, and lane l is at column t - l in step t.
 #pragma once
 
 #include "../bit_kernels.h"
@@ -9,42 +8,38 @@
 namespace neurn::align::NEURN_ISA {
 
 // Rows of a lane: horizontal differences pass from one to the next without leaving the lane.
+// Few where vectors are wide, so that little of a strip is empty.
 inline constexpr int strip_depth = words == 8 ? 2 : 4;
-// Groups: while one waits for a result, another goes on. Few registers hold the state of one.
-inline constexpr int strip_groups = words == 8 ? 2 : 1;
-inline constexpr int strip_vectors = strip_groups * strip_depth;
-inline constexpr int strip_lanes = strip_groups * lanes;
-static_assert(std::has_single_bit(unsigned{strip_groups}) &&
-              std::has_single_bit(unsigned{strip_depth}));
-// Lanes of a group are dealt to the words in turn, so that the step to the next lane moves whole
-// words, but for one: lane l is bit l / words of word words - 1 - l % words. The last lane's word
-// is the first, its bit the last.
+static_assert(std::has_single_bit(unsigned{strip_depth}));
+// Lanes are dealt to the words in turn, so that the step to the next lane moves whole words, but
+// for one: lane l is bit l / words of word words - 1 - l % words. The last lane's word is the
+// first, its bit the last.
 
 // What the columns show to the rows. Bit i of word t of a plane is that of column t - words * i, so
 // that the vector that ends at word t shows to each row its column at step t. Columns before the
-// first are there, as zeros: strip_lanes of them.
+// first are there, as zeros: `lanes` of them.
 struct Columns {
   const uint64_t* token;   // word of column 0, planes of the token's number one after the other
   int64_t stride;          // words from one plane to the next
   const uint64_t* starts;  // 1 where a target begins
 };
 
-// Vectors: those of the first group, one for each row of a lane, then the next group's.
+// A vector for each row of a lane.
 template <int K>
 struct Rows {
-  Bits token[strip_vectors][K];
-  Bits keep[strip_vectors];      // 0 where a query begins
-  Bits selected[strip_vectors];  // rows whose horizontal differences are wanted, one a word
+  Bits token[strip_depth][K];
+  Bits keep[strip_depth];      // 0 where a query begins
+  Bits selected[strip_depth];  // rows whose horizontal differences are wanted, one a word
 };
 
 // Vertical differences of every row, horizontal ones of the last row of each lane.
 template <class Cell>
 struct State {
-  Bits v[strip_vectors][Cell::planes], h[strip_groups][Cell::planes];
+  Bits v[strip_depth][Cell::planes], h[Cell::planes];
 };
 
 // Horizontal differences above row 0 and, as steps go by, below the last row, by column: bit 63 of
-// word column of each plane. Columns are read strip_lanes steps before they are written.
+// word column of each plane. Columns are read `lanes` steps before they are written.
 struct Border {
   const uint64_t* above;
   uint64_t* below;
@@ -117,11 +112,11 @@ struct Before {
 struct Sweep {
   bool starts;   // targets begin inside
   bool keeps;    // queries begin inside
-  bool selects;  // selected[((t - begin) * strip_vectors + u) * 4 + k]: bit w tells plane k of the
+  bool selects;  // selected[((t - begin) * strip_depth + u) * 4 + k]: bit w tells plane k of the
                  // difference in the selected row of word w of vector u
   bool borders;
   bool joins;   // a lane's rows are others before its target begins
-  bool traces;  // trace + (t - begin) * 2 * strip_vectors * words: whether diagonal is optimal,
+  bool traces;  // trace + (t - begin) * 2 * strip_depth * words: whether diagonal is optimal,
                 // lane after lane of each vector, then whether up is
 };
 
@@ -130,7 +125,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
                [[maybe_unused]] const Before<K>& given_before, State<Cell>& state, int64_t begin,
                int64_t end, [[maybe_unused]] uint8_t* __restrict selected,
                [[maybe_unused]] const Border& border, [[maybe_unused]] uint64_t* __restrict trace) {
-  constexpr int B = Cell::planes, G = strip_groups, U = strip_vectors;
+  constexpr int B = Cell::planes, U = strip_depth;
   // Copies: stores could otherwise be to these.
   const Cell cell = given_cell;
   const Rows<K> rows = given_rows;
@@ -146,52 +141,40 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
     over[k] = sweep.borders ? border.above + k * border.stride : nullptr;
     under[k] = sweep.borders ? border.below + k * border.stride : nullptr;
   }
+  Bits* const h = now.h;
   for (int64_t t = begin; t < end; ++t) {
-    // Of the lane above a group's first, in the last word.
-    Bits above[B];
-    if constexpr (sweep.borders) {
-      for (int k = 0; k < B; ++k) above[k] = broadcast(over[k][t]);
-    }
-    Bits shown[G][K];
-    [[maybe_unused]] Bits fresh[G], begun[G];
-    unroll<G>([&](auto group) NEURN_LAMBDA {
-      constexpr int g = decltype(group)::value;
-      for (int k = 0; k < B; ++k) {
-        const Bits turned = next_word(now.h[g][k]);
-        if constexpr (g > 0 || sweep.borders) {
-          now.h[g][k] = carried_on(turned, above[k]);
-        } else {
-          now.h[g][k] = double_last_word(turned);
-        }
-        above[k] = turned;
+    for (int k = 0; k < B; ++k) {
+      const Bits turned = next_word(h[k]);
+      if constexpr (sweep.borders) {
+        h[k] = carried_on(turned, broadcast(over[k][t]));
+      } else {
+        h[k] = double_last_word(turned);
       }
-      const int64_t at = t - g * lanes;
-      for (int k = 0; k < K; ++k) shown[g][k] = load(plane[k] + at);
-      if constexpr (sweep.starts) fresh[g] = load(starts + at);
-      if constexpr (sweep.joins) begun[g] = load(started + at);
-    });
+    }
+    Bits shown[K];
+    for (int k = 0; k < K; ++k) shown[k] = load(plane[k] + t);
+    [[maybe_unused]] Bits fresh, begun;
+    if constexpr (sweep.starts) fresh = load(starts + t);
+    if constexpr (sweep.joins) begun = load(started + t);
     unroll<U>([&](auto index) NEURN_LAMBDA {
-      // The same row of every group, then the next.
-      constexpr int g = decltype(index)::value % G,
-                    u = g * strip_depth + decltype(index)::value / G;
+      constexpr int u = decltype(index)::value;
       Bits* v = now.v[u];
-      Bits* h = now.h[g];
       if constexpr (sweep.keeps) {
-        const Bits keep = sweep.joins ? before.rows.keep[u] | begun[g] : rows.keep[u];
+        const Bits keep = sweep.joins ? before.rows.keep[u] | begun : rows.keep[u];
         for (int k = 0; k < B; ++k) h[k] &= keep;
       }
       if constexpr (sweep.starts) {
-        for (int k = 0; k < B; ++k) v[k] &= ~fresh[g];
+        for (int k = 0; k < B; ++k) v[k] &= ~fresh;
       }
       const auto own = [&](int k) NEURN_LAMBDA {
         if constexpr (!sweep.joins) return rows.token[u][k];
         return logic([](auto x, auto y, auto now) NEURN_LAMBDA { return (x & now) | (y & ~now); },
-                     rows.token[u][k], before.rows.token[u][k], begun[g]);
+                     rows.token[u][k], before.rows.token[u][k], begun);
       };
-      Bits differ = shown[g][0] ^ own(0);
+      Bits differ = shown[0] ^ own(0);
       for (int k = 1; k < K; ++k) {
         differ = logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); }, differ,
-                       shown[g][k], own(k));
+                       shown[k], own(k));
       }
       if constexpr (sweep.traces) {
         Bits diagonal, up;
@@ -206,7 +189,7 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
       }
     });
     if constexpr (sweep.borders) {
-      for (int k = 0; k < B; ++k) under[k][t - (strip_lanes - 1)] = now.h[G - 1][k][0];
+      for (int k = 0; k < B; ++k) under[k][t - (lanes - 1)] = h[k][0];
     }
     if constexpr (sweep.selects) selected += 4 * U;
     if constexpr (sweep.traces) trace += 2 * U * words;

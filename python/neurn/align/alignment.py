@@ -103,14 +103,14 @@ class Alignment:
         moves.setflags(write=False)
         object.__setattr__(self, "moves", moves)
         object.__setattr__(self, "free_ends", tuple(self.free_ends))
-        found = np.bincount(moves.ravel(), minlength=5)
-        if moves.ndim != 1 or found[[DIAGONAL, UP, LEFT]].sum() != moves.size:
+        found = {move: np.count_nonzero(moves == move) for move in (DIAGONAL, UP, LEFT)}
+        if moves.ndim != 1 or sum(found.values()) != moves.size:
             raise ValueError(
                 f"moves must be a one-dimensional array of {DIAGONAL}, {UP} and {LEFT}, "
                 f"got shape {moves.shape} and values {np.unique(moves).tolist()}"
             )
         for name, sequence, move in (("a", self.a, UP), ("b", self.b, LEFT)):
-            used = int(found[DIAGONAL] + found[move])
+            used = found[DIAGONAL] + found[move]
             if used != len(sequence):
                 raise ValueError(
                     f"moves must use each token once, got {used} moves along {name} "

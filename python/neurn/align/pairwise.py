@@ -16,7 +16,7 @@ from neurn.align.alignment import Alignment
 from neurn.align.encoding import encode
 from neurn.align.region import make_region, parse_free_ends
 from neurn.align.score_matrix import ScoreMatrix
-from neurn.align.scoring import Scoring, value
+from neurn.align.scoring import PUBLISHED, Scoring, value
 from neurn.align.similarity import pair_similarity
 
 MOST_CELLS = 25_000_000
@@ -73,7 +73,7 @@ def score(
     >>> align.score("CCMCCMCCCMCCCMCCCMLLL", "CCMCCMCCCCMCCCCMCCCCMLLL")  # VGG16, VGG19
     15
     """
-    scoring = Scoring() if scoring is None else scoring
+    scoring = PUBLISHED if scoring is None else scoring
     region = make_region(parse_free_ends(free_ends), band)
     encoded = encode([a, b], scoring, "ab".__getitem__)
     total = _core.align_score(encoded[0], encoded[1], encoded.scoring, region)
@@ -114,7 +114,7 @@ def align(
     >>> align.align("CRM", "CM").pairs
     [(0, 0), (1, None), (2, 1)]
     """
-    scoring = Scoring() if scoring is None else scoring
+    scoring = PUBLISHED if scoring is None else scoring
     ends = parse_free_ends(free_ends)
     region = make_region(ends, band)
     encoded = encode([a, b], scoring, "ab".__getitem__)
@@ -159,7 +159,7 @@ def score_matrix(
            [-4, -1, -1],
            [-6, -3,  0]])
     """
-    scoring = Scoring() if scoring is None else scoring
+    scoring = PUBLISHED if scoring is None else scoring
     region = make_region(parse_free_ends(free_ends), band)
     encoded = encode([a, b], scoring, "ab".__getitem__)
     n, m = encoded.lengths.tolist()

@@ -304,3 +304,7 @@ def _check_count(tokens: int) -> None:
 def too_many_tokens(tokens: int) -> ValueError:
     """Return the error for more tokens than there are numbers for."""
     return ValueError(f"there may be at most {MOST_TOKENS:,} distinct tokens, got {tokens:,}")
+
+
+# Where none is given: that of the published matrices.
+PUBLISHED = Scoring()

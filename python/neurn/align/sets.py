@@ -15,7 +15,7 @@ from neurn._progress import Progress, half, show_progress
 from neurn.align.device import Device, choose_devices, tiled_scores
 from neurn.align.encoding import Encoded, encode
 from neurn.align.region import is_symmetric, make_region, parse_free_ends
-from neurn.align.scoring import Scoring, WholeScores
+from neurn.align.scoring import PUBLISHED, Scoring, WholeScores
 from neurn.align.similarity import normalize, self_scores
 
 METRICS = ("score", "similarity")
@@ -265,7 +265,7 @@ class _Call:
         band: int | None,
         threads: int | None,
     ) -> None:
-        self.scoring = Scoring() if scoring is None else scoring
+        self.scoring = PUBLISHED if scoring is None else scoring
         self.whole: WholeScores = self.scoring.whole
         if metric not in METRICS:
             raise ValueError(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from neurn import _core
 from neurn.align.encoding import Encoded, encode
 from neurn.align.region import is_symmetric, make_region, parse_free_ends
-from neurn.align.scoring import Scoring, WholeScores
+from neurn.align.scoring import PUBLISHED, Scoring, WholeScores
 
 
 def similarity(
@@ -47,7 +47,7 @@ def similarity(
     >>> align.similarity("GAACT", "GAT")
     0.75
     """
-    scoring = Scoring() if scoring is None else scoring
+    scoring = PUBLISHED if scoring is None else scoring
     free_ends = parse_free_ends(free_ends)
     region = make_region(free_ends, band)
     encoded = encode([a, b], scoring, "ab".__getitem__)
