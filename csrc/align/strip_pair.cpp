@@ -9,8 +9,8 @@
 namespace neurn::align {
 namespace {
 
-// Steps between two states that are kept for the way back.
-constexpr int64_t kept_every = 128;
+// Steps between two states that are kept for the way back, unless these take more words: then more.
+constexpr int64_t least_steps_kept = 128, most_kept_words = int64_t{1} << 23;
 // A band is worth its two sweeps below this share of the whole matrix.
 constexpr double worthwhile = 0.7;
 // The parts of a pair that tell how wide a band it needs, and the band of such a trial: the first
@@ -29,6 +29,8 @@ class Pair {
         poll_(poll),
         strips_((a.size + shape_.rows() - 1) / shape_.rows()),
         pad_(strips_ * shape_.rows() - a.size) {
+    const int64_t most_states = most_kept_words / static_cast<int64_t>(state_words());
+    while (kept_every_ < b.size && strips_ * (b.size / kept_every_) > most_states) kept_every_ *= 2;
     std::vector<Token> twice;
     if (joins()) {
       twice.reserve(static_cast<size_t>(b.size + shape_.lanes()));
@@ -37,11 +39,11 @@ class Pair {
       b = {twice.data(), static_cast<int64_t>(twice.size())};
     }
     tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
-    std::vector<Token> start(static_cast<size_t>(kept_every + shape_.lanes()), 1);
+    std::vector<Token> start(static_cast<size_t>(kept_every_ + shape_.lanes()), 1);
     started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
     std::fill(start.begin() + 1, start.end(), 0);
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
-    nowhere_.resize(static_cast<size_t>(shape_.lanes() + shape_.words + kept_every));
+    nowhere_.resize(static_cast<size_t>(shape_.lanes() + shape_.words + kept_every_));
     border_stride_ = shape_.lanes() + b_.size + shape_.lanes();
   }
 
@@ -82,7 +84,7 @@ class Pair {
   struct Kept {
     std::vector<uint64_t>
         border;           // above the strip, from column low on, a bit each, plane by plane
-    int64_t first_state;  // the one before step low; the next is of step low + kept_every
+    int64_t first_state;  // the one before step low; the next is of step low + kept_every_
   };
 
   // Whether each strip of the whole matrix can begin while the one above ends.
@@ -108,7 +110,7 @@ class Pair {
         int64_t next = step < shape_.lanes() ? std::min(end, low + shape_.lanes()) : end;
         call.column_starts = starts(low, t);
         if (keep || strip == 0) {
-          next = std::min(next, low + (step / kept_every + 1) * kept_every);
+          next = std::min(next, low + (step / kept_every_ + 1) * kept_every_);
           if (keep) keep_state(state, strip, step);
         }
         call.kind = strip == 0              ? SweepKind::first
@@ -143,11 +145,12 @@ class Pair {
         call.column_started = started_.first() - columns;
         call.border = border - columns;
         while (t < over) {
-          if (keep) keep_state(state, strip, t), keep_state(state, strip - 1, columns + t);
           int64_t next = over;
           if (keep) {
-            next = std::min({next, t + kept_every - t % kept_every,
-                             t + kept_every - (columns + t) % kept_every});
+            keep_state(state, strip, t);
+            keep_state(state, strip - 1, columns + t);
+            next = std::min({next, t + kept_every_ - t % kept_every_,
+                             t + kept_every_ - (columns + t) % kept_every_});
           }
           call.begin = columns + t;
           call.end = columns + next;
@@ -162,7 +165,7 @@ class Pair {
         if (keep) keep_state(state, strip, t);
         const bool begins = t < shape_.lanes();
         int64_t next = begins ? std::min(end, shape_.lanes()) : end;
-        if (keep || strip == 0) next = std::min(next, (t / kept_every + 1) * kept_every);
+        if (keep || strip == 0) next = std::min(next, (t / kept_every_ + 1) * kept_every_);
         call.column_starts = starts(0, t);
         call.kind = strip == 0 ? SweepKind::first : begins ? SweepKind::begin : SweepKind::middle;
         call.begin = t;
@@ -183,7 +186,7 @@ class Pair {
     for (int64_t strip = 0; strip < strips_; ++strip) {
       const auto [low, high] = window(strip);
       kept_.push_back({{}, states});
-      states += (high - low + shape_.lanes() - 2) / kept_every + 1;
+      states += (high - low + shape_.lanes() - 2) / kept_every_ + 1;
     }
     states_ = states_memory_.get(states * static_cast<int64_t>(state_words()));
   }
@@ -192,10 +195,10 @@ class Pair {
   int64_t first_step(int64_t strip) const { return strip == 0 ? pad_ / shape_.depth : 0; }
   // The last step not after `step` before which the state is kept.
   int64_t kept_step(int64_t strip, int64_t step) const {
-    return std::max(step / kept_every * kept_every, first_step(strip));
+    return std::max(step / kept_every_ * kept_every_, first_step(strip));
   }
   uint64_t* kept_state(int64_t strip, int64_t step) const {
-    const int64_t which = kept_[static_cast<size_t>(strip)].first_state + step / kept_every;
+    const int64_t which = kept_[static_cast<size_t>(strip)].first_state + step / kept_every_;
     return states_ + which * static_cast<int64_t>(state_words());
   }
   void keep_state(const std::vector<uint64_t>& state, int64_t strip, int64_t step) {
@@ -228,7 +231,7 @@ class Pair {
     return call;
   }
 
-  // Where the target begins, for a sweep from column `low` on: steps t .. t + kept_every - 1.
+  // Where the target begins, for a sweep from column `low` on: steps t .. t + kept_every_ - 1.
   const uint64_t* starts(int64_t low, int64_t t) const {
     if (t - low < shape_.lanes()) return start_.first() - low;
     return nowhere_.data() + shape_.lanes() + shape_.words - t;
@@ -267,6 +270,7 @@ class Pair {
   const Sequence a_, b_;
   const std::function<void()>& poll_;
   const int64_t strips_, pad_;
+  int64_t kept_every_ = least_steps_kept;
   int64_t width_ = -1;
   ColumnPlanes tokens_, start_, started_;
   std::vector<uint64_t> nowhere_;
@@ -362,7 +366,7 @@ class Walk {
   void again(int64_t strip, int64_t low, int64_t last) {
     const Pair::Kept& kept = pair_.kept_[static_cast<size_t>(strip)];
     begin_ = low + pair_.kept_step(strip, last - low);
-    trace_ = trace_memory_.get(kept_every * trace_words_);
+    trace_ = trace_memory_.get(pair_.kept_every_ * trace_words_);
     std::copy_n(pair_.kept_state(strip, last - low), state_.size(), state_.begin());
     const int planes = pair_.scoring_.planes;
     const int64_t steps = last + 1 - begin_, stride = shape_.lanes() + steps;

@@ -25,7 +25,7 @@ assert score == alignment.score == align.score(a, b, align.Scoring(gap_open=gap_
 """
 
 
-@pytest.mark.parametrize(("n", "gap_open"), [(100_000, 0), (40_000, -3)])
+@pytest.mark.parametrize(("n", "gap_open"), [(100_000, 0), (200_000, 0), (40_000, -3)])
 def test_long_pair_aligns_in_little_memory(n, gap_open):
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(n), str(gap_open)],
