@@ -63,15 +63,24 @@ def pair_similarity(
     region: _core.AlignRegion,
 ) -> float:
     """Return the similarity of two encoded sequences that score `total`."""
-    sums = np.array([2.0 * total])
+    sums = 2.0 * total
     if not (whole.symmetric and is_symmetric(free_ends)):
         back = _core.align_score(encoded[1], encoded[0], encoded.scoring, region)
-        sums = np.array([float(total) + float(back)])
-    own = self_scores(encoded, whole, free_ends, region, threads=1)
-    result = normalize(sums, own[:1], own[1:], encoded.lengths[:1], encoded.lengths[1:], whole)
-    if np.isnan(result[0]):
+        sums = float(total) + float(back)
+    # In Python's numbers: arrays of one take longer than a short alignment.
+    own_a, own_b = self_scores(encoded, whole, free_ends, region, threads=1).tolist()
+    n, m = encoded.lengths.tolist()
+    least, most = _extremes(own_a, own_b, n, m, whole)
+    if not most > least:
         return float(np.array_equal(encoded[0], encoded[1]))
-    return float(result[0])
+    return float(min(max((sums - least) / (most - least), 0.0), 1.0))
+
+
+def _extremes(own_a: Any, own_b: Any, length_a: Any, length_b: Any, whole: WholeScores) -> Any:
+    """Return twice the least and twice the largest score of the formula, as floats."""
+    gaps = (length_a > 0) + 1.0 * (length_b > 0)
+    least = 2.0 * (whole.gap_open * gaps + whole.gap * (1.0 * (length_a + length_b)))
+    return least, 1.0 * own_a + own_b
 
 
 def normalize(
@@ -89,9 +98,7 @@ def normalize(
     ndarray of float64
         NaN where the formula gives 0 / 0.
     """
-    gaps = (lengths_a > 0).astype(np.float64) + (lengths_b > 0)
-    least = 2.0 * (whole.gap_open * gaps + whole.gap * (lengths_a + lengths_b).astype(np.float64))
-    most = own_a.astype(np.float64) + own_b
+    least, most = _extremes(own_a, own_b, lengths_a, lengths_b, whole)
     with np.errstate(invalid="ignore", divide="ignore"):
         result = (sums - least) / (most - least)
     result = np.where(most > least, np.clip(result, 0.0, 1.0), np.nan)
