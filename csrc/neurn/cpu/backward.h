@@ -25,11 +25,7 @@ class Backward {
         run_with<ShortBackward<K, V>>(pool);
         return true;
       };
-      if (took.template operator()<3, 1>() || took.template operator()<3, 2>() ||
-          took.template operator()<5, 1>() || took.template operator()<5, 2>() ||
-          took.template operator()<7, 1>() || took.template operator()<7, 2>()) {
-        return;
-      }
+      if (some_short_row(took)) return;
     }
 #endif
     if constexpr (!Same<T, double>::value) {

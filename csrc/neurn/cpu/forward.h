@@ -444,11 +444,7 @@ inline void forward(const Problem& p, const Array& x, const Array& y, const Peak
         run(Forward<T, float, ShortSweep<K, V>>(p, x, y, peaks));
         return true;
       };
-      if (took.template operator()<3, 1>() || took.template operator()<3, 2>() ||
-          took.template operator()<5, 1>() || took.template operator()<5, 2>() ||
-          took.template operator()<7, 1>() || took.template operator()<7, 2>()) {
-        return;
-      }
+      if (some_short_row(took)) return;
     }
 #endif
     if (p.k == 3) return run(Forward<T, float, RowSweep<T, float, 3>>(p, x, y, peaks));

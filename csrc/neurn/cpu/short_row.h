@@ -53,6 +53,14 @@ struct ShortRow {
   }
 };
 
+// Whether took<K, V>(), asked for each window and number of registers, says so once.
+template <class Took>
+bool some_short_row(Took&& took) {
+  return took.template operator()<3, 1>() || took.template operator()<3, 2>() ||
+         took.template operator()<5, 1>() || took.template operator()<5, 2>() ||
+         took.template operator()<7, 1>() || took.template operator()<7, 2>();
+}
+
 // The K pixels around each of a row, with their padding.
 template <int K, int V>
 class ShortPadding {
