@@ -27,11 +27,11 @@ inline constexpr int token_plane_counts[] = {3, 5, 8, 16};
 enum class SweepKind {
   set,       // targets begin inside, selected rows
   long_set,  // besides, borders: a query has more rows than a strip
-  first,     // borders, a target and queries begin
-  begin,     // borders, a target begins
+  begin,     // borders, a target and queries begin
   middle,    // borders
   join,      // borders, a target begins, and with it other rows: those before end below
-  trace      // as first, and traces
+  trace_begin,
+  trace_middle  // as begin and middle, and traces
 };
 
 // What cpu/strip.h says, in words.

@@ -43,7 +43,6 @@ class Pair {
     started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
     std::fill(start.begin() + 1, start.end(), 0);
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
-    nowhere_.resize(static_cast<size_t>(shape_.lanes() + shape_.words + kept_every_));
     border_stride_ = shape_.lanes() + b_.size + shape_.lanes();
   }
 
@@ -107,15 +106,13 @@ class Pair {
       const int64_t end = high + shape_.lanes() - 1;
       for (int64_t t = low + first_step(strip); t < end;) {
         const int64_t step = t - low;
-        int64_t next = step < shape_.lanes() ? std::min(end, low + shape_.lanes()) : end;
-        call.column_starts = starts(low, t);
-        if (keep || strip == 0) {
-          next = std::min(next, low + (step / kept_every_ + 1) * kept_every_);
-          if (keep) keep_state(state, strip, step);
-        }
-        call.kind = strip == 0              ? SweepKind::first
-                    : step < shape_.lanes() ? SweepKind::begin
-                                            : SweepKind::middle;
+        const bool begins = step < shape_.lanes();
+        int64_t next = begins ? std::min(end, low + shape_.lanes()) : end;
+        if (keep) next = std::min(next, low + (step / kept_every_ + 1) * kept_every_);
+        if (step == shape_.lanes()) settle(strip, state);
+        if (keep) keep_state(state, strip, step);
+        call.column_starts = starts(low);
+        call.kind = begins ? SweepKind::begin : SweepKind::middle;
         call.begin = t;
         call.end = next;
         kernels_.run_strip(call);
@@ -162,12 +159,13 @@ class Pair {
       if (keep) keep_border(border, strip);
       const int64_t end = strip == strips_ - 1 ? columns + over : columns;
       while (t < end) {
-        if (keep) keep_state(state, strip, t);
         const bool begins = t < shape_.lanes();
         int64_t next = begins ? std::min(end, shape_.lanes()) : end;
-        if (keep || strip == 0) next = std::min(next, (t / kept_every_ + 1) * kept_every_);
-        call.column_starts = starts(0, t);
-        call.kind = strip == 0 ? SweepKind::first : begins ? SweepKind::begin : SweepKind::middle;
+        if (keep) next = std::min(next, (t / kept_every_ + 1) * kept_every_);
+        if (t == shape_.lanes()) settle(strip, state);
+        if (keep) keep_state(state, strip, t);
+        call.column_starts = starts(0);
+        call.kind = begins ? SweepKind::begin : SweepKind::middle;
         call.begin = t;
         call.end = next;
         kernels_.run_strip(call);
@@ -231,10 +229,29 @@ class Pair {
     return call;
   }
 
-  // Where the target begins, for a sweep from column `low` on: steps t .. t + kept_every_ - 1.
-  const uint64_t* starts(int64_t low, int64_t t) const {
-    if (t - low < shape_.lanes()) return start_.first() - low;
-    return nowhere_.data() + shape_.lanes() + shape_.words - t;
+  // Where the target begins, for the steps of a strip that begins with column `low` in which some
+  // lane comes to it.
+  const uint64_t* starts(int64_t low) const { return start_.first() - low; }
+
+  // Once all lanes have begun: gives the rows that are too many the largest difference, so that
+  // nothing more comes down from them. It never changes, and no query need be seen to begin.
+  void settle(int64_t strip, std::vector<uint64_t>& state) const {
+    if (strip > 0) return;
+    const int64_t most = std::max({scoring_.equal, scoring_.unequal, int64_t{0}});
+    const int planes = scoring_.planes;
+    const auto set = [&](int64_t vector, int64_t row, int64_t value) {
+      for (int k = 0; k < planes; ++k) {
+        uint64_t& word =
+            state[static_cast<size_t>((vector * planes + k) * shape_.words + shape_.word_of(row))];
+        const uint64_t bit = uint64_t{1} << shape_.bit_of(row);
+        word = (value >> k & 1) != 0 ? word | bit : word & ~bit;
+      }
+    };
+    for (int64_t row = 0; row < pad_; ++row) {
+      set(shape_.vector_of(row), row, most);
+      // Of a lane's last row: what goes on to the next.
+      if (shape_.vector_of(row) == shape_.depth - 1) set(shape_.depth, row, 0);
+    }
   }
 
   // The first strip's rows begin with those that are too many.
@@ -273,7 +290,6 @@ class Pair {
   int64_t kept_every_ = least_steps_kept;
   int64_t width_ = -1;
   ColumnPlanes tokens_, start_, started_;
-  std::vector<uint64_t> nowhere_;
   Buffer border_;
   int64_t border_stride_;
   std::vector<Kept> kept_;
@@ -378,8 +394,8 @@ class Walk {
                     border + k * stride);
     }
     StripCall call = pair_.prepare(rows_, state_, border - begin_, stride);
-    call.kind = SweepKind::trace;
-    call.column_starts = pair_.starts(low, begin_);
+    call.kind = begin_ - low < shape_.lanes() ? SweepKind::trace_begin : SweepKind::trace_middle;
+    call.column_starts = pair_.starts(low);
     call.begin = begin_;
     call.end = last + 1;
     call.trace = trace_;

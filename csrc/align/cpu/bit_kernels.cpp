@@ -77,16 +77,16 @@ void run_strip_call(const StripCall& call) {
         return strip<Sweep{true, true, true, false, false, false}, Cell, K>(call, cell);
       case SweepKind::long_set:
         return strip<Sweep{true, true, true, true, false, false}, Cell, K>(call, cell);
-      case SweepKind::first:
-        return strip<Sweep{true, true, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::begin:
-        return strip<Sweep{true, false, false, true, false, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, true, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::middle:
         return strip<Sweep{false, false, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::join:
         return strip<Sweep{true, true, false, true, true, false}, Cell, K>(call, cell);
-      case SweepKind::trace:
+      case SweepKind::trace_begin:
         return strip<Sweep{true, true, false, true, false, true}, Cell, K>(call, cell);
+      case SweepKind::trace_middle:
+        return strip<Sweep{false, false, false, true, false, true}, Cell, K>(call, cell);
     }
   });
 }
