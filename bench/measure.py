@@ -128,8 +128,8 @@ class Stopwatch:
         def prepare(name: str) -> None:
             if cores is not None:
                 use_cores(cores[name])
-            # The caches and the core's pace as its own last calls leave them, and not another's:
-            # what a loop over one contestant would find. For those that take long this is no matter.
+            # The caches and the core's pace as its own last calls leave them, and not another's,
+            # as in a loop over one contestant. For those that take long this is no matter.
             until = time.perf_counter() + WARM_SECONDS
             while name not in slow:
                 calls[name]()
