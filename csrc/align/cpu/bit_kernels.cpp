@@ -100,7 +100,7 @@ void run_strip_call(const StripCall& call) {
   return reinterpret_cast<Bits>(
       _mm256_cvtepu16_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(tokens))));
 #else
-  Bits out;
+  Bits out{};
   for (int w = 0; w < words; ++w) out[w] = tokens[w];
   return out;
 #endif
@@ -129,7 +129,7 @@ void fill_rows(const Token* const* sequence, int64_t in_word, int64_t rows, int 
   for (int64_t r = 0; r < rows; ++r, planes += token_planes * words) {
     for (int64_t i = 0; i < in_word; ++i) {
       const Bits own = broadcast(~uint64_t{0} >> (64 - width) << (i * width));
-      Bits token;
+      Bits token{};
       for (int w = 0; w < words; ++w) token[w] = sequence[w * in_word + i][r];
       for (int k = 0; k < token_planes; ++k) {
         uint64_t* plane = planes + k * words;
