@@ -19,7 +19,7 @@ inline constexpr int most_planes = 4, most_words = 8;
 // Numbers of token planes that kernels are compiled for, in order. The sanitizers' builds have
 // fewer: each takes long to compile there.
 #if defined(NEURN_FEW_KERNELS)
-inline constexpr int token_plane_counts[] = {5, 16};
+inline constexpr int token_plane_counts[] = {16};
 #else
 inline constexpr int token_plane_counts[] = {3, 5, 8, 16};
 #endif

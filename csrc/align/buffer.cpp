@@ -6,7 +6,7 @@
 namespace neurn::align {
 namespace {
 
-constexpr std::align_val_t alignment{64};
+constexpr std::align_val_t alignment{4096};  // strip_rows.h
 // What a thread keeps at most, and what the sizes of blocks are multiples of.
 #if defined(__SANITIZE_ADDRESS__)
 // Each block is fresh and as large as was asked for, so that what leaves it is seen.

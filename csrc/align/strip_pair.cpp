@@ -43,19 +43,22 @@ class Pair {
     started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
     std::fill(start.begin() + 1, start.end(), 0);
     start_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
-    border_stride_ = shape_.lanes() + b_.size + shape_.lanes();
+    borders_.get(shape_.lanes(), b_.size, scoring.planes);
   }
 
   // Shifted score (cpu/bits.h) of the best path whose cells (i, j) lie in the band; width < 0: of
   // the best path. keep: what walk needs.
   int64_t sweep(int64_t width, bool keep) {
     width_ = width;
-    uint64_t* border = border_.get(border_stride_ * scoring_.planes);
-    std::fill_n(border, border_stride_ * scoring_.planes, 0);
-    border += shape_.lanes();
+    // Nothing is above the first strip; below a band's strips there is nothing where they end.
+    for (int64_t strip = 0; strip < (width < 0 ? 1 : 2); ++strip) {
+      for (int k = 0; k < scoring_.planes; ++k) {
+        std::fill_n(borders_.above(strip) + k * borders_.stride(), b_.size, 0);
+      }
+    }
     kept_.clear();
     if (keep) prepare_kept();
-    return width < 0 && joins() ? sweep_joined(border, keep) : sweep_apart(border, keep);
+    return width < 0 && joins() ? sweep_joined(keep) : sweep_apart(keep);
   }
 
   // Share of the whole matrix that a band costs.
@@ -89,18 +92,20 @@ class Pair {
   // Whether each strip of the whole matrix can begin while the one above ends.
   bool joins() const { return strips_ > 1 && b_.size >= shape_.lanes(); }
 
-  int64_t sweep_apart(uint64_t* border, bool keep) {
+  int64_t sweep_apart(bool keep) {
     StripRows rows(kernels_, scoring_.token_planes);
     std::vector<uint64_t> state(state_words());
-    StripCall call = prepare(rows, state, border, border_stride_);
+    StripCall call = prepare(rows, state, borders_);
     int64_t score = 0, from = 0;
     for (int64_t strip = 0; strip < strips_; ++strip) {
       poll_();
       const auto [low, high] = window(strip);
       // Down the column before the first, nothing is gained.
-      score += sum_border(border, from, low);
+      score += sum_border(strip, from, low);
       from = low;
-      if (keep) keep_border(border, strip);
+      if (keep) keep_border(strip);
+      call.border = borders_.above(strip);
+      call.border_below = borders_.above(strip + 1);
       place(strip, rows);
       std::fill(state.begin(), state.end(), 0);
       const int64_t end = high + shape_.lanes() - 1;
@@ -119,15 +124,15 @@ class Pair {
         t = next;
       }
     }
-    return score + sum_border(border, from, b_.size);
+    return score + sum_border(strips_, from, b_.size);
   }
 
   // Lane after lane goes over from the last column of a strip to the first of the next.
-  int64_t sweep_joined(uint64_t* border, bool keep) {
+  int64_t sweep_joined(bool keep) {
     const int64_t columns = b_.size, over = shape_.lanes() - 1;
     StripRows rows(kernels_, scoring_.token_planes), before(rows);
     std::vector<uint64_t> state(state_words());
-    StripCall call = prepare(rows, state, border, border_stride_);
+    StripCall call = prepare(rows, state, borders_);
     for (int64_t strip = 0; strip < strips_; ++strip) {
       poll_();
       std::swap(rows, before);
@@ -140,7 +145,8 @@ class Pair {
         call.kind = SweepKind::join;
         call.column_starts = start_.first() - columns;
         call.column_started = started_.first() - columns;
-        call.border = border - columns;
+        call.border = borders_.above(strip) - columns;
+        call.border_below = borders_.above(strip);
         while (t < over) {
           int64_t next = over;
           if (keep) {
@@ -154,9 +160,10 @@ class Pair {
           kernels_.run_strip(call);
           t = next;
         }
-        call.border = border;
       }
-      if (keep) keep_border(border, strip);
+      if (keep) keep_border(strip);
+      call.border = borders_.above(strip);
+      call.border_below = borders_.above(strip + 1);
       const int64_t end = strip == strips_ - 1 ? columns + over : columns;
       while (t < end) {
         const bool begins = t < shape_.lanes();
@@ -172,12 +179,12 @@ class Pair {
         t = next;
       }
     }
-    return sum_border(border, 0, columns);
+    return sum_border(strips_, 0, columns);
   }
 
-  void keep_border(const uint64_t* border, int64_t strip) {
+  void keep_border(int64_t strip) {
     const auto [low, high] = window(strip);
-    kept_[static_cast<size_t>(strip)].border = pack_border(border, low, high);
+    kept_[static_cast<size_t>(strip)].border = pack_border(strip, low, high);
   }
   void prepare_kept() {
     int64_t states = 0;
@@ -216,16 +223,15 @@ class Pair {
 
   size_t state_words() const { return static_cast<size_t>(shape_.state_words(scoring_.planes)); }
 
-  StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state, uint64_t* border,
-                    int64_t border_stride) const {
+  StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state,
+                    const Borders& borders) const {
     StripCall call{};
     call.scoring = scoring_;
     call.column_token = tokens_.first();
     call.column_stride = tokens_.stride();
     call.rows = rows.data();
     call.state = state.data();
-    call.border = call.border_below = border;
-    call.border_stride = border_stride;
+    call.border_stride = borders.stride();
     return call;
   }
 
@@ -264,19 +270,21 @@ class Pair {
     rows.pack();
   }
 
-  int64_t sum_border(const uint64_t* border, int64_t from, int64_t to) const {
-    const std::vector<uint64_t> bits = pack_border(border, from, to);
+  // Of the border above a strip.
+  int64_t sum_border(int64_t strip, int64_t from, int64_t to) const {
+    const std::vector<uint64_t> bits = pack_border(strip, from, to);
     const size_t words = bits.size() / static_cast<size_t>(scoring_.planes);
     int64_t sum = 0;
     for (size_t i = 0; i < bits.size(); ++i) sum += int64_t{std::popcount(bits[i])} << (i / words);
     return sum;
   }
 
-  std::vector<uint64_t> pack_border(const uint64_t* border, int64_t low, int64_t high) const {
+  std::vector<uint64_t> pack_border(int64_t strip, int64_t low, int64_t high) const {
     const int64_t words = (high - low + 63) / 64;
+    const uint64_t* border = borders_.above(strip) + low;
     std::vector<uint64_t> out(static_cast<size_t>(words * scoring_.planes));
     for (int k = 0; k < scoring_.planes; ++k) {
-      kernels_.pack_border(border + k * border_stride_ + low, high - low, out.data() + k * words);
+      kernels_.pack_border(border + k * borders_.stride(), high - low, out.data() + k * words);
     }
     return out;
   }
@@ -290,8 +298,7 @@ class Pair {
   int64_t kept_every_ = least_steps_kept;
   int64_t width_ = -1;
   ColumnPlanes tokens_, start_, started_;
-  Buffer border_;
-  int64_t border_stride_;
+  Borders borders_;
   std::vector<Kept> kept_;
   Buffer states_memory_;
   uint64_t* states_ = nullptr;
@@ -310,6 +317,7 @@ class Walk {
         trace_words_(2 * shape_.depth * shape_.words),
         place_(static_cast<size_t>(shape_.rows())),
         bit_(static_cast<size_t>(shape_.rows())) {
+    borders_.get(shape_.lanes(), pair_.kept_every_, pair_.scoring_.planes);
     for (int64_t r = 0; r < shape_.rows(); ++r) {
       place_[static_cast<size_t>(r)] =
           static_cast<int32_t>(shape_.lane_of(r) * trace_words_ +
@@ -385,15 +393,16 @@ class Walk {
     trace_ = trace_memory_.get(pair_.kept_every_ * trace_words_);
     std::copy_n(pair_.kept_state(strip, last - low), state_.size(), state_.begin());
     const int planes = pair_.scoring_.planes;
-    const int64_t steps = last + 1 - begin_, stride = shape_.lanes() + steps;
-    uint64_t* border = border_.get(stride * planes) + shape_.lanes();
+    const int64_t steps = last + 1 - begin_;
     const int64_t kept_words = static_cast<int64_t>(kept.border.size()) / planes;
     const int64_t column = begin_ - low;
     for (int k = 0; k < planes; ++k) {
       unpack_border(kept.border.data() + k * kept_words, kept_words, column, column + steps,
-                    border + k * stride);
+                    borders_.above(0) + k * borders_.stride());
     }
-    StripCall call = pair_.prepare(rows_, state_, border - begin_, stride);
+    StripCall call = pair_.prepare(rows_, state_, borders_);
+    call.border = borders_.above(0) - begin_;
+    call.border_below = borders_.above(1) - begin_;
     call.kind = begin_ - low < shape_.lanes() ? SweepKind::trace_begin : SweepKind::trace_middle;
     call.column_starts = pair_.starts(low);
     call.begin = begin_;
@@ -422,7 +431,8 @@ class Walk {
   int64_t i_ = 0, j_ = 0;
   Move* to_ = nullptr;
   std::vector<uint64_t> state_;
-  Buffer trace_memory_, border_;
+  Buffer trace_memory_;
+  Borders borders_;
   uint64_t* trace_ = nullptr;
   int64_t trace_words_, begin_ = 0;  // words of a step; the first step
   // Of a row: where its bits are in the trace of the step in which lane 0 is at its column.

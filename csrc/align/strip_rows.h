@@ -98,13 +98,22 @@ class StripRows {
   std::vector<uint64_t> words_;
 };
 
+// Loads and stores of a sweep move on by a word a step. A load whose address ends in the same 12
+// bits as that of an earlier store waits for it on some processors, and the store for the whole
+// step: where each begins within the same 12 bits is chosen so that none catches up with another.
+inline constexpr int64_t same_place = 512;
+
+constexpr int64_t next_place(int64_t from, int64_t place) {
+  return from + ((place - from) % same_place + same_place) % same_place;
+}
+
 // What columns show to rows: planes of numbers, with room before and after for every lane.
 class ColumnPlanes {
  public:
   void fill(const BitKernels& kernels, const Token* numbers, int64_t size, int planes) {
     const StripShape shape(kernels);
-    const int64_t before = shape.lanes() + shape.words, after = shape.lanes();
-    stride_ = before + size + after;
+    const int64_t before = same_place + shape.words, after = shape.lanes();
+    stride_ = next_place(before + size + after, shape.words);
     first_ = memory_.get(stride_ * planes) + before;
     for (int k = 0; k < planes; ++k) std::fill_n(first_ + k * stride_ - before, before, 0);
     kernels.fill_columns(numbers, size, after, planes, first_, stride_);
@@ -116,6 +125,31 @@ class ColumnPlanes {
  private:
   Buffer memory_;
   uint64_t* first_ = nullptr;
+  int64_t stride_ = 0;
+};
+
+// Two borders, of which a strip reads one and writes the other, with room before for every lane.
+class Borders {
+ public:
+  void get(int64_t lanes, int64_t columns, int planes) {
+    stride_ = next_place(lanes + columns + lanes, 16);
+    // A strip writes lanes - 1 columns behind the one it reads.
+    const int64_t first = next_place(lanes, read_from + lanes);
+    const int64_t second = next_place(first + stride_ * planes, read_from + lanes + 80);
+    uint64_t* memory = memory_.get(second + stride_ * planes);
+    at_[0] = memory + first;
+    at_[1] = memory + second;
+  }
+
+  // Column 0 of the border above strip `strip`, and below the one before it.
+  uint64_t* above(int64_t strip) const { return at_[strip & 1]; }
+  int64_t stride() const { return stride_; }
+
+ private:
+  static constexpr int64_t read_from = 176;
+
+  Buffer memory_;
+  uint64_t* at_[2] = {};
   int64_t stride_ = 0;
 };
 

@@ -125,7 +125,8 @@ struct Scratch {
   std::vector<Token> tokens, starts;
   std::vector<int64_t> column;  // where each target of the block begins
   ColumnPlanes tokens_shown, starts_shown;
-  Buffer selected, border;
+  Buffer selected;
+  Borders borders;
 };
 
 class Work {
@@ -208,10 +209,11 @@ class Work {
     call.kind = SweepKind::set;
     if (bin.strips > 1) {
       call.kind = SweepKind::long_set;
-      call.border_stride = shape_.lanes() + block.columns + shape_.lanes();
-      uint64_t* border = scratch.border.get(call.border_stride * scoring_.planes);
-      std::fill_n(border, call.border_stride * scoring_.planes, 0);
-      call.border = call.border_below = border + shape_.lanes();
+      scratch.borders.get(shape_.lanes(), block.columns, scoring_.planes);
+      call.border_stride = scratch.borders.stride();
+      for (int k = 0; k < scoring_.planes; ++k) {
+        std::fill_n(scratch.borders.above(0) + k * call.border_stride, block.columns, 0);
+      }
     }
     StripRows rows(kernels_, scoring_.token_planes);
     std::vector<uint64_t> state(static_cast<size_t>(shape_.state_words(scoring_.planes)));
@@ -222,6 +224,10 @@ class Work {
       std::fill(state.begin(), state.end(), 0);
       for (const Placed& placed : bin.queries) place(placed, strip, bin.strips, rows);
       rows.pack();
+      if (bin.strips > 1) {
+        call.border = scratch.borders.above(strip);
+        call.border_below = scratch.borders.above(strip + 1);
+      }
       kernels_.run_strip(call);
     }
     for (const Placed& placed : bin.queries) {

@@ -40,27 +40,32 @@ inline Reference reference(const Case& t, const std::vector<double>& x,
   const double n = double(t.k * t.k);
   const int64_t lead = t.padding == Padding::valid ? 0 : t.k / 2;
   const int64_t out_h = t.out_h(), out_w = t.out_w(), plane = out_h * out_w;
-  auto row_of = [&](int64_t p, int64_t a) {
-    return padded_source(p / out_w % out_h + a - lead, t.h, t.padding);
+  // Of each output row and each place in its windows: the image's row; columns likewise.
+  const auto sources = [&](int64_t outputs, int64_t size) {
+    std::vector<int64_t> out;
+    for (int64_t i = 0; i < outputs; ++i)
+      for (int64_t a = 0; a < t.k; ++a) out.push_back(padded_source(i + a - lead, size, t.padding));
+    return out;
   };
-  auto column_of = [&](int64_t p, int64_t b) {
-    return padded_source(p % out_w + b - lead, t.w, t.padding);
-  };
-  auto at = [&](int64_t p, int64_t i, int64_t j) { return (p / plane * t.h + i) * t.w + j; };
-  auto value = [&](int64_t p, int64_t a, int64_t b) {
-    const int64_t i = row_of(p, a), j = column_of(p, b);
-    return i < 0 || j < 0 ? 0.0 : x[at(p, i, j)];
-  };
+  const std::vector<int64_t> rows = sources(out_h, t.h), columns = sources(out_w, t.w);
+  const auto rows_of = [&](int64_t p) { return rows.data() + p / out_w % out_h * t.k; };
+  const auto columns_of = [&](int64_t p) { return columns.data() + p % out_w * t.k; };
+  const auto first_of = [&](int64_t p) { return p / plane * t.h * t.w; };
   std::vector<double> sigma(t.outputs()), mean(t.outputs());
   for (int64_t p = 0; p < t.outputs(); ++p) {
+    const int64_t *row = rows_of(p), *column = columns_of(p);
+    const double* image = x.data() + first_of(p);
+    const auto value = [&](int64_t a, int64_t b) {
+      return row[a] < 0 || column[b] < 0 ? 0.0 : image[row[a] * t.w + column[b]];
+    };
     // Relative to one pixel of the patch: a constant patch is exactly 0.
-    const double near = value(p, t.k / 2, t.k / 2);
+    const double near = value(t.k / 2, t.k / 2);
     double sum = 0, squares = 0;
     for (int64_t a = 0; a < t.k; ++a)
-      for (int64_t b = 0; b < t.k; ++b) sum += value(p, a, b) - near;
+      for (int64_t b = 0; b < t.k; ++b) sum += value(a, b) - near;
     for (int64_t a = 0; a < t.k; ++a)
       for (int64_t b = 0; b < t.k; ++b) {
-        const double d = value(p, a, b) - near - sum / n;
+        const double d = value(a, b) - near - sum / n;
         squares += d * d;
       }
     mean[p] = near + sum / n;
@@ -84,11 +89,13 @@ inline Reference reference(const Case& t, const std::vector<double>& x,
   }
   for (int64_t p = 0; p < t.outputs(); ++p) {
     if (sigma[p] == 0) continue;
+    const int64_t *row = rows_of(p), *column = columns_of(p);
+    const double share = weight[p] / (n * sigma[p]);
     for (int64_t a = 0; a < t.k; ++a)
       for (int64_t b = 0; b < t.k; ++b) {
-        const int64_t i = row_of(p, a), j = column_of(p, b);
-        if (i < 0 || j < 0) continue;
-        r.dx[at(p, i, j)] += weight[p] * (x[at(p, i, j)] - mean[p]) / (n * sigma[p]);
+        if (row[a] < 0 || column[b] < 0) continue;
+        const int64_t at = first_of(p) + row[a] * t.w + column[b];
+        r.dx[at] += share * (x[at] - mean[p]);
       }
   }
   return r;

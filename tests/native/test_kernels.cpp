@@ -67,7 +67,8 @@ struct Image {
 };
 
 template <class T>
-void run(const Kernels& kernels, const Case& t, bool channels_last, DType dtype, double tolerance) {
+void run(const std::vector<const Kernels*>& tables, const Case& t, bool channels_last, DType dtype,
+         double tolerance) {
   const int64_t out_h = t.out_h(), out_w = t.out_w();
   Image<T> x(t.n, t.c, t.h, t.w, channels_last), dx(t.n, t.c, t.h, t.w, channels_last);
   Image<T> y(t.n, t.c, out_h, out_w, channels_last);
@@ -78,47 +79,50 @@ void run(const Kernels& kernels, const Case& t, bool channels_last, DType dtype,
   for (T& v : grad.values) v = T(uniform(random));
   const Reference expected = reference(t, x.contiguous(), grad.contiguous());
 
-  for (const int64_t threads : {1, 2}) {
-    Problem p{dtype, t.n, t.c, t.h, t.w, out_h, out_w, t.k, t.padding, t.scope, t.floor, {}, {}};
-    std::vector<double> peak(p.scopes());
-    std::vector<int64_t> index(p.scopes());
-    const Peaks peaks{peak.data(), index.data()};
-    OwnedAxis rows(t.h, out_h, t.k, t.padding), columns(t.w, out_w, t.k, t.padding);
-    p.rows = rows.axis;
-    p.columns = columns.axis;
-    kernels.forward(p, x.array, y.array, peaks, pool(threads));
-    const int64_t margin = backward_margin(t.k, t.padding);
-    OwnedAxis wide_rows(t.h, out_h, t.k, t.padding, margin);
-    OwnedAxis wide_columns(t.w, out_w, t.k, t.padding, margin);
-    p.rows = wide_rows.axis;
-    p.columns = wide_columns.axis;
-    kernels.backward(p, grad.array, x.array, peaks, dx.array, pool(threads));
+  for (const Kernels* kernels : tables) {
+    for (const int64_t threads : {1, 2}) {
+      Problem p{dtype, t.n, t.c, t.h, t.w, out_h, out_w, t.k, t.padding, t.scope, t.floor, {}, {}};
+      std::vector<double> peak(p.scopes());
+      std::vector<int64_t> index(p.scopes());
+      const Peaks peaks{peak.data(), index.data()};
+      OwnedAxis rows(t.h, out_h, t.k, t.padding), columns(t.w, out_w, t.k, t.padding);
+      p.rows = rows.axis;
+      p.columns = columns.axis;
+      kernels->forward(p, x.array, y.array, peaks, pool(threads));
+      const int64_t margin = backward_margin(t.k, t.padding);
+      OwnedAxis wide_rows(t.h, out_h, t.k, t.padding, margin);
+      OwnedAxis wide_columns(t.w, out_w, t.k, t.padding, margin);
+      p.rows = wide_rows.axis;
+      p.columns = wide_columns.axis;
+      kernels->backward(p, grad.array, x.array, peaks, dx.array, pool(threads));
 
-    double error = 0, largest = 0, scale = 0;
-    for (int64_t s = 0, at = 0; s < t.n; ++s)
-      for (int64_t c = 0; c < t.c; ++c)
-        for (int64_t i = 0; i < out_h; ++i)
-          for (int64_t j = 0; j < out_w; ++j, ++at) {
-            const double difference = std::abs(double(y.at(s, c, i, j)) - expected.y[at]);
-            error = std::max(error, difference / std::max(expected.y[at], 1e-300));
-          }
-    double gradient_error = 0;
-    for (int64_t s = 0, at = 0; s < t.n; ++s)
-      for (int64_t c = 0; c < t.c; ++c)
-        for (int64_t i = 0; i < t.h; ++i)
-          for (int64_t j = 0; j < t.w; ++j, ++at) {
-            scale = std::max(scale, std::abs(expected.dx[at]));
-            largest = std::max(largest, std::abs(double(dx.at(s, c, i, j)) - expected.dx[at]));
-          }
-    gradient_error = scale > 0 ? largest / scale : largest;
-    // Written so that a NaN fails.
-    if (!(error <= tolerance && gradient_error <= 20 * tolerance)) {
-      ++failures;
-      std::printf(
-          "FAILED %s %zu-byte %lldx%lldx%lldx%lld k=%lld padding=%d scope=%d last=%d: "
-          "forward %.2e backward %.2e\n",
-          kernels.name, sizeof(T), (long long)t.n, (long long)t.c, (long long)t.h, (long long)t.w,
-          (long long)t.k, int(t.padding), int(t.scope), int(channels_last), error, gradient_error);
+      double error = 0, largest = 0, scale = 0;
+      for (int64_t s = 0, at = 0; s < t.n; ++s)
+        for (int64_t c = 0; c < t.c; ++c)
+          for (int64_t i = 0; i < out_h; ++i)
+            for (int64_t j = 0; j < out_w; ++j, ++at) {
+              const double difference = std::abs(double(y.at(s, c, i, j)) - expected.y[at]);
+              error = std::max(error, difference / std::max(expected.y[at], 1e-300));
+            }
+      double gradient_error = 0;
+      for (int64_t s = 0, at = 0; s < t.n; ++s)
+        for (int64_t c = 0; c < t.c; ++c)
+          for (int64_t i = 0; i < t.h; ++i)
+            for (int64_t j = 0; j < t.w; ++j, ++at) {
+              scale = std::max(scale, std::abs(expected.dx[at]));
+              largest = std::max(largest, std::abs(double(dx.at(s, c, i, j)) - expected.dx[at]));
+            }
+      gradient_error = scale > 0 ? largest / scale : largest;
+      // Written so that a NaN fails.
+      if (!(error <= tolerance && gradient_error <= 20 * tolerance)) {
+        ++failures;
+        std::printf(
+            "FAILED %s %zu-byte %lldx%lldx%lldx%lld k=%lld padding=%d scope=%d last=%d: "
+            "forward %.2e backward %.2e\n",
+            kernels->name, sizeof(T), (long long)t.n, (long long)t.c, (long long)t.h,
+            (long long)t.w, (long long)t.k, int(t.padding), int(t.scope), int(channels_last), error,
+            gradient_error);
+      }
     }
   }
 }
@@ -150,29 +154,27 @@ int main() {
                                {1, 1, 9, 31, 7},
                                {1, 1, 34, 32, 7}};
   int64_t cases = 0;
-  for (const Kernels* kernels : tables) {
-    for (const auto& shape : shapes) {
-      for (const int64_t k : {3, 5, 7, 9, 31, 33}) {
-        for (int padding = 0; padding < 5; ++padding) {
-          for (int scope = 0; scope < 4; ++scope) {
-            for (const bool last : {false, true}) {
-              const Case t{shape[0], shape[1],         shape[2],     shape[3],
-                           k,        Padding(padding), Scope(scope), scope == 1 ? 0.1 : 0.0};
-              if (last && (t.c == 1 || k == 5 || k == 31)) continue;
-              // The widest, which takes several strips, is for large windows only.
-              const bool wide = t.w > 1024;
-              if (k > shape[4] || (wide && (k != 31 || scope != 0))) continue;
-              // Windows that all hold the whole image tie: the maximum is a matter of rounding.
-              if (t.padding == Padding::zeros && k / 2 >= std::max(t.h, t.w) - 1) continue;
-              try {
-                check_size(t.h, t.w, k, t.padding);
-              } catch (const std::exception&) {
-                continue;
-              }
-              run<float>(*kernels, t, last, DType::float32, 5e-6);
-              run<double>(*kernels, t, last, DType::float64, 1e-10);
-              cases += 2;
+  for (const auto& shape : shapes) {
+    for (const int64_t k : {3, 5, 7, 9, 31, 33}) {
+      for (int padding = 0; padding < 5; ++padding) {
+        for (int scope = 0; scope < 4; ++scope) {
+          for (const bool last : {false, true}) {
+            const Case t{shape[0], shape[1],         shape[2],     shape[3],
+                         k,        Padding(padding), Scope(scope), scope == 1 ? 0.1 : 0.0};
+            if (last && (t.c == 1 || k == 5 || k == 31)) continue;
+            // The widest, which takes several strips, is for large windows only.
+            const bool wide = t.w > 1024;
+            if (k > shape[4] || (wide && (k != 31 || scope != 0))) continue;
+            // Windows that all hold the whole image tie: the maximum is a matter of rounding.
+            if (t.padding == Padding::zeros && k / 2 >= std::max(t.h, t.w) - 1) continue;
+            try {
+              check_size(t.h, t.w, k, t.padding);
+            } catch (const std::exception&) {
+              continue;
             }
+            run<float>(tables, t, last, DType::float32, 5e-6);
+            run<double>(tables, t, last, DType::float64, 1e-10);
+            cases += 2 * static_cast<int64_t>(tables.size());
           }
         }
       }
