@@ -47,7 +47,7 @@ struct StripCall {
   uint64_t* state;                  // v[vectors of a strip][planes], h[planes]
   int64_t begin, end;               // steps
   uint8_t* selected;                // 4 bytes for each vector and step
-  uint64_t *border, *border_below;  // the same but for join
+  uint64_t *border, *border_below;  // apart, as in strip_rows.h
   int64_t border_stride;
   uint64_t* trace;
 };
@@ -89,6 +89,9 @@ struct BitKernels {
   int words;        // of a vector
   int strip_depth;  // a strip has as many vectors of 64 * words rows
   void (*run_strip)(const StripCall&);
+  // Of two, middle both, as many steps as the first has: faster than one after the other. Null
+  // where it is not.
+  void (*run_two_strips)(const StripCall&, const StripCall&);
   // Planes 0 .. token_planes - 1 of size columns, and `after` more words behind them; `words`
   // words before each plane are zeros.
   void (*fill_columns)(const Token* tokens, int64_t size, int64_t after, int token_planes,

@@ -11,6 +11,8 @@ namespace {
 
 // Steps between two states that are kept for the way back, unless these take more words: then more.
 constexpr int64_t least_steps_kept = 128, most_kept_words = int64_t{1} << 23;
+// Of two strips that go on side by side, at most.
+constexpr int64_t steps_at_once = 256;
 // A band is worth its two sweeps below this share of the whole matrix.
 constexpr double worthwhile = 0.7;
 // The parts of a pair that tell how wide a band it needs, and the band of such a trial: the first
@@ -127,59 +129,148 @@ class Pair {
     return score + sum_border(strips_, from, b_.size);
   }
 
-  // Lane after lane goes over from the last column of a strip to the first of the next.
+  // One or two strips at a time, of which each is followed by the next but that many: lane after
+  // lane goes over from the last column of one to the first of the other.
   int64_t sweep_joined(bool keep) {
-    const int64_t columns = b_.size, over = shape_.lanes() - 1;
-    StripRows rows(kernels_, scoring_.token_planes), before(rows);
-    std::vector<uint64_t> state(state_words());
-    StripCall call = prepare(rows, state, borders_);
-    for (int64_t strip = 0; strip < strips_; ++strip) {
-      poll_();
-      std::swap(rows, before);
-      place(strip, rows);
-      call.rows = rows.data();
-      call.rows_before = before.data();
-      int64_t t = first_step(strip);
-      if (strip > 0) {
-        // Steps columns .. of the strip above.
-        call.kind = SweepKind::join;
-        call.column_starts = start_.first() - columns;
-        call.column_started = started_.first() - columns;
-        call.border = borders_.above(strip) - columns;
-        call.border_below = borders_.above(strip);
-        while (t < over) {
-          int64_t next = over;
-          if (keep) {
-            keep_state(state, strip, t);
-            keep_state(state, strip - 1, columns + t);
-            next = std::min({next, t + kept_every_ - t % kept_every_,
-                             t + kept_every_ - (columns + t) % kept_every_});
-          }
-          call.begin = columns + t;
-          call.end = columns + next;
-          kernels_.run_strip(call);
-          t = next;
+    // The first must come so far that the other, too, can begin before the first ends.
+    const bool two =
+        kernels_.run_two_strips != nullptr && b_.size >= 2 * (shape_.lanes() + steps_at_once);
+    const int64_t count = two ? 2 : 1;
+    std::vector<Stream> streams;
+    for (int64_t strip = 0; strip < std::min(count, strips_); ++strip) {
+      streams.emplace_back(kernels_, scoring_.token_planes, state_words(), strip, count);
+    }
+    for (Stream& stream : streams) {
+      stream.call = prepare(stream.rows, stream.state, borders_);
+      stream.call.rows_before = stream.before.data();
+      enter(stream, keep);
+    }
+    if (keep) keep_border(0);
+    // The strip furthest up can always go on: it waits for nothing.
+    const auto ended = [](const Stream& stream) { return stream.ended; };
+    while (!std::all_of(streams.begin(), streams.end(), ended)) {
+      Stream *next = nullptr, *other = nullptr;
+      for (Stream& stream : streams) {
+        if (stream.ended || !ready(stream, streams)) continue;
+        // Two middles go together; what can't is done first.
+        if (next == nullptr || stream.call.kind != SweepKind::middle) {
+          other = next, next = &stream;
+        } else {
+          other = &stream;
         }
       }
-      if (keep) keep_border(strip);
-      call.border = borders_.above(strip);
-      call.border_below = borders_.above(strip + 1);
-      const int64_t end = strip == strips_ - 1 ? columns + over : columns;
-      while (t < end) {
-        const bool begins = t < shape_.lanes();
-        int64_t next = begins ? std::min(end, shape_.lanes()) : end;
-        if (keep) next = std::min(next, (t / kept_every_ + 1) * kept_every_);
-        if (t == shape_.lanes()) settle(strip, state);
-        if (keep) keep_state(state, strip, t);
-        call.column_starts = starts(0);
-        call.kind = begins ? SweepKind::begin : SweepKind::middle;
-        call.begin = t;
-        call.end = next;
-        kernels_.run_strip(call);
-        t = next;
+      if (other != nullptr && next->call.kind == other->call.kind &&
+          next->call.kind == SweepKind::middle) {
+        const int64_t steps = std::min(next->steps(), other->steps());
+        next->call.end = next->call.begin + steps;
+        other->call.end = other->call.begin + steps;
+        kernels_.run_two_strips(next->call, other->call);
+        advance(*other, keep);
+      } else {
+        kernels_.run_strip(next->call);
       }
+      advance(*next, keep);
     }
-    return sum_border(strips_, 0, columns);
+    return sum_border(strips_, 0, b_.size);
+  }
+
+  // Strips that follow one another in the same lanes.
+  struct Stream {
+    StripRows rows, before;
+    std::vector<uint64_t> state;
+    StripCall call{};  // of the steps that come next
+    int64_t strip;
+    const int64_t stride;  // to the strip that follows
+    int64_t step = 0;
+    bool ended = false;
+
+    Stream(const BitKernels& kernels, int token_planes, size_t state_words, int64_t first,
+           int64_t stride)
+        : rows(kernels, token_planes),
+          before(rows),
+          state(state_words),
+          strip(first),
+          stride(stride) {}
+    int64_t steps() const { return call.end - call.begin; }
+  };
+
+  bool joined(const Stream& stream) const {
+    return stream.strip >= stream.stride && stream.step < shape_.lanes() - 1;
+  }
+
+  void enter(Stream& stream, bool keep) {
+    poll_();
+    std::swap(stream.rows, stream.before);
+    place(stream.strip, stream.rows);
+    stream.call.rows = stream.rows.data();
+    stream.call.rows_before = stream.before.data();
+    stream.step = first_step(stream.strip);
+    choose(stream, keep);
+  }
+
+  // The steps that come next: until another kernel has to go on or a state has to be kept.
+  void choose(Stream& stream, bool keep) {
+    const int64_t columns = b_.size, over = shape_.lanes() - 1, t = stream.step;
+    StripCall& call = stream.call;
+    int64_t end = t + steps_at_once;
+    if (keep) end = std::min(end, t + kept_every_ - t % kept_every_);
+    if (joined(stream)) {
+      // Steps columns .. of the strip before in this stream.
+      end = std::min(end, over);
+      if (keep) {
+        keep_state(stream.state, stream.strip, t);
+        keep_state(stream.state, stream.strip - stream.stride, columns + t);
+        end = std::min(end, t + kept_every_ - (columns + t) % kept_every_);
+      }
+      call.kind = SweepKind::join;
+      call.column_starts = start_.first() - columns;
+      call.column_started = started_.first() - columns;
+      call.border = borders_.above(stream.strip) - columns;
+      call.border_below = borders_.above(stream.strip - stream.stride + 1);
+      call.begin = columns + t;
+      call.end = columns + end;
+      return;
+    }
+    const bool begins = t < shape_.lanes();
+    const bool last = stream.strip + stream.stride >= strips_;
+    end = std::min(end, begins ? shape_.lanes() : last ? columns + over : columns);
+    if (t == shape_.lanes()) settle(stream.strip, stream.state);
+    if (keep) keep_state(stream.state, stream.strip, t);
+    call.kind = begins ? SweepKind::begin : SweepKind::middle;
+    call.column_starts = starts(0);
+    call.border = borders_.above(stream.strip);
+    call.border_below = borders_.above(stream.strip + 1);
+    call.begin = t;
+    call.end = end;
+  }
+
+  // Whether the border above is there for all of the next steps.
+  bool ready(const Stream& stream, const std::vector<Stream>& streams) const {
+    if (stream.strip == 0 || streams.size() == 1) return true;
+    const Stream& above = streams[static_cast<size_t>(1 - (&stream - streams.data()))];
+    if (above.ended) return true;
+    const int64_t over = shape_.lanes() - 1;
+    const int64_t written = above.strip < stream.strip ? above.step - over
+                            : joined(above)            ? b_.size + above.step - over
+                                                       : b_.size;
+    return std::min(stream.step + stream.steps(), b_.size) <= written;
+  }
+
+  void advance(Stream& stream, bool keep) {
+    const bool was_joined = joined(stream);
+    const bool last = stream.strip + stream.stride >= strips_;
+    stream.step += stream.steps();
+    // Below the strip that has ended.
+    if (keep && was_joined && !joined(stream)) keep_border(stream.strip - stream.stride + 1);
+    if (stream.step < b_.size || (last && stream.step < b_.size + shape_.lanes() - 1)) {
+      return choose(stream, keep);
+    }
+    if (!last) {
+      stream.strip += stream.stride;
+      return enter(stream, keep);
+    }
+    stream.ended = true;
+    if (keep && stream.strip + 1 < strips_) keep_border(stream.strip + 1);
   }
 
   void keep_border(int64_t strip) {

@@ -292,6 +292,13 @@ int main() {
     for (const int64_t m : k % 3 == 0 ? std::span(sizes) : std::span(sizes).first(2)) {
       test_pair(scoring, rows + 1 + below(rows), m, alphabets[k % 4], k % 2 == 0 ? 1 : 0.3);
     }
+    // Three to five strips, of which two may go on side by side.
+    if (k % 3 == 1) {
+      for (const int64_t m : {2 * lanes + 511, 2 * lanes + 512, 2 * lanes + 650, 5 * lanes}) {
+        const int64_t n = (2 + below(3)) * rows + 1 + below(rows);
+        test_pair(scoring, n, m, alphabets[k % 4], k % 2 == 0 ? 1 : 0.3);
+      }
+    }
     for (int round = 0; round < 24; ++round) test_cross(scoring, 1 + below(200), round);
     // Long and alike: in a band.
     test_pair(scoring, k % 3 == 0 ? 8300 : 3100, 1, alphabets[k % 4], k % 2 == 0 ? 0.02 : 0.1);

@@ -46,26 +46,59 @@ template <int K>
   return rows;
 }
 
-template <Sweep sweep, class Cell, int K>
-[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
+template <Sweep sweep, int K, class Cell>
+[[gnu::always_inline]] inline Strip<sweep, Cell, K> load_strip(const StripCall& call,
+                                                               const Cell& cell) {
   constexpr int B = Cell::planes;
   const Columns columns{call.column_token, call.column_stride, call.column_starts};
-  const Rows<K> rows = load_rows<K>(call.rows);
   Before<K> before{};
   if constexpr (sweep.joins) before = {load_rows<K>(call.rows_before), call.column_started};
   State<Cell> state;
-  uint64_t* at = call.state;
+  const uint64_t* from = call.state;
   for (int u = 0; u < strip_depth; ++u) {
-    for (int k = 0; k < B; ++k, at += words) state.v[u][k] = load(at);
+    for (int k = 0; k < B; ++k, from += words) state.v[u][k] = load(from);
   }
-  for (int k = 0; k < B; ++k, at += words) state.h[k] = load(at);
-  run_strip<sweep>(cell, columns, rows, before, state, call.begin, call.end, call.selected,
-                   Border{call.border, call.border_below, call.border_stride}, call.trace);
-  at = call.state;
+  for (int k = 0; k < B; ++k, from += words) state.h[k] = load(from);
+  return {cell,
+          columns,
+          load_rows<K>(call.rows),
+          before,
+          state,
+          call.begin,
+          call.selected,
+          Border{call.border, call.border_below, call.border_stride},
+          call.trace};
+}
+
+template <class Cell>
+[[gnu::always_inline]] inline void store_state(const State<Cell>& state, uint64_t* to) {
+  constexpr int B = Cell::planes;
   for (int u = 0; u < strip_depth; ++u) {
-    for (int k = 0; k < B; ++k, at += words) store(at, state.v[u][k]);
+    for (int k = 0; k < B; ++k, to += words) store(to, state.v[u][k]);
   }
-  for (int k = 0; k < B; ++k, at += words) store(at, state.h[k]);
+  for (int k = 0; k < B; ++k, to += words) store(to, state.h[k]);
+}
+
+template <Sweep sweep, class Cell, int K>
+[[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
+  Strip<sweep, Cell, K> one = load_strip<sweep, K>(call, cell);
+  for (int64_t t = call.begin; t < call.end; ++t) one.step(t);
+  store_state<Cell>(one.state(), call.state);
+}
+
+constexpr Sweep middle{false, false, false, true, false, false};
+
+template <class Cell, int K>
+[[gnu::noinline]] void two_strips(const StripCall& call, const StripCall& other, const Cell& cell) {
+  Strip<middle, Cell, K> one = load_strip<middle, K>(call, cell);
+  Strip<middle, Cell, K> two = load_strip<middle, K>(other, cell);
+  const int64_t ahead = other.begin - call.begin;
+  for (int64_t t = call.begin; t < call.end; ++t) {
+    one.step(t);
+    two.step(t + ahead);
+  }
+  store_state<Cell>(one.state(), call.state);
+  store_state<Cell>(two.state(), other.state);
 }
 
 void run_strip_call(const StripCall& call) {
@@ -80,7 +113,7 @@ void run_strip_call(const StripCall& call) {
       case SweepKind::begin:
         return strip<Sweep{true, true, false, true, false, false}, Cell, K>(call, cell);
       case SweepKind::middle:
-        return strip<Sweep{false, false, false, true, false, false}, Cell, K>(call, cell);
+        return strip<middle, Cell, K>(call, cell);
       case SweepKind::join:
         return strip<Sweep{true, true, false, true, true, false}, Cell, K>(call, cell);
       case SweepKind::trace_begin:
@@ -89,6 +122,15 @@ void run_strip_call(const StripCall& call) {
         return strip<Sweep{false, false, false, true, false, true}, Cell, K>(call, cell);
     }
   });
+}
+
+void run_two_strips([[maybe_unused]] const StripCall& call,
+                    [[maybe_unused]] const StripCall& other) {
+  if constexpr (two_strips_pay)
+    specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
+      using Cell = std::remove_cvref_t<decltype(cell)>;
+      return two_strips<Cell, decltype(planes)::value>(call, other, cell);
+    });
 }
 
 // Numbers of `words` tokens.
@@ -196,7 +238,9 @@ void run_lanes_call(const LaneCall& call) {
 }  // namespace
 
 extern const BitKernels bit_table;
-const BitKernels bit_table{words,       strip_depth, run_strip_call, fill_columns, sum_selected,
-                           pack_border, fill_rows,   run_lanes_call, pack};
+const BitKernels bit_table{
+    words,          strip_depth,  run_strip_call, two_strips_pay ? run_two_strips : nullptr,
+    fill_columns,   sum_selected, pack_border,    fill_rows,
+    run_lanes_call, pack};
 
 }  // namespace neurn::align::NEURN_ISA

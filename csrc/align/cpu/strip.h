@@ -11,6 +11,8 @@ namespace neurn::align::NEURN_ISA {
 // Few where vectors are wide, so that little of a strip is empty.
 inline constexpr int strip_depth = words == 8 ? 2 : 4;
 static_assert(std::has_single_bit(unsigned{strip_depth}));
+// Whether a step of one strip leaves room for one of another: it does where it is little work.
+inline constexpr bool two_strips_pay = strip_depth == 2;
 // Lanes are dealt to the words in turn, so that the step to the next lane moves whole words, but
 // for one: lane l is bit l / words of word words - 1 - l % words. The last lane's word is the
 // first, its bit the last.
@@ -120,56 +122,58 @@ struct Sweep {
                 // lane after lane of each vector, then whether up is
 };
 
+// A strip on its way: step(t) for one step after the other.
 template <Sweep sweep, class Cell, int K>
-void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& given_rows,
-               [[maybe_unused]] const Before<K>& given_before, State<Cell>& state, int64_t begin,
-               int64_t end, [[maybe_unused]] uint8_t* __restrict selected,
-               [[maybe_unused]] const Border& border, [[maybe_unused]] uint64_t* __restrict trace) {
-  constexpr int B = Cell::planes, U = strip_depth;
+class Strip {
+ public:
   // Copies: stores could otherwise be to these.
-  const Cell cell = given_cell;
-  const Rows<K> rows = given_rows;
-  const Before<K> before = sweep.joins ? given_before : Before<K>{};
-  State<Cell> now = state;
-  const uint64_t* plane[K];
-  for (int k = 0; k < K; ++k) plane[k] = columns.token + k * columns.stride - (words - 1);
-  const uint64_t* starts = columns.starts - (words - 1);
-  const uint64_t* started = sweep.joins ? before.started - (words - 1) : nullptr;
-  const uint64_t* over[B];
-  uint64_t* under[B];
-  for (int k = 0; k < B; ++k) {
-    over[k] = sweep.borders ? border.above + k * border.stride : nullptr;
-    under[k] = sweep.borders ? border.below + k * border.stride : nullptr;
+  [[gnu::always_inline]] Strip(const Cell& cell, const Columns& columns, const Rows<K>& rows,
+                               const Before<K>& before, const State<Cell>& state, int64_t begin,
+                               uint8_t* selected, const Border& border, uint64_t* trace)
+      : cell_(cell),
+        rows_(rows),
+        before_(before),
+        now_(state),
+        starts_(columns.starts - (words - 1)),
+        started_(before.started - (sweep.joins ? words - 1 : 0)),
+        selected_(selected - (sweep.selects ? begin * 4 * U : 0)),
+        trace_(trace - (sweep.traces ? begin * 2 * U * words : 0)) {
+    for (int k = 0; k < K; ++k) plane_[k] = columns.token + k * columns.stride - (words - 1);
+    for (int k = 0; k < B; ++k) {
+      over_[k] = border.above + (sweep.borders ? k * border.stride : 0);
+      under_[k] = border.below + (sweep.borders ? k * border.stride - (lanes - 1) : 0);
+    }
   }
-  Bits* const h = now.h;
-  for (int64_t t = begin; t < end; ++t) {
+
+  [[gnu::always_inline]] void step(int64_t t) {
+    Bits* const h = now_.h;
     for (int k = 0; k < B; ++k) {
       const Bits turned = next_word(h[k]);
       if constexpr (sweep.borders) {
-        h[k] = carried_on(turned, broadcast(over[k][t]));
+        h[k] = carried_on(turned, broadcast(over_[k][t]));
       } else {
         h[k] = double_last_word(turned);
       }
     }
     Bits shown[K];
-    for (int k = 0; k < K; ++k) shown[k] = load(plane[k] + t);
+    for (int k = 0; k < K; ++k) shown[k] = load(plane_[k] + t);
     [[maybe_unused]] Bits fresh, begun;
-    if constexpr (sweep.starts) fresh = load(starts + t);
-    if constexpr (sweep.joins) begun = load(started + t);
+    if constexpr (sweep.starts) fresh = load(starts_ + t);
+    if constexpr (sweep.joins) begun = load(started_ + t);
     unroll<U>([&](auto index) NEURN_LAMBDA {
       constexpr int u = decltype(index)::value;
-      Bits* v = now.v[u];
+      Bits* v = now_.v[u];
       if constexpr (sweep.keeps) {
-        const Bits keep = sweep.joins ? before.rows.keep[u] | begun : rows.keep[u];
+        const Bits keep = sweep.joins ? before_.rows.keep[u] | begun : rows_.keep[u];
         for (int k = 0; k < B; ++k) h[k] &= keep;
       }
       if constexpr (sweep.starts) {
         for (int k = 0; k < B; ++k) v[k] &= ~fresh;
       }
       const auto own = [&](int k) NEURN_LAMBDA {
-        if constexpr (!sweep.joins) return rows.token[u][k];
+        if constexpr (!sweep.joins) return rows_.token[u][k];
         return logic([](auto x, auto y, auto now) NEURN_LAMBDA { return (x & now) | (y & ~now); },
-                     rows.token[u][k], before.rows.token[u][k], begun);
+                     rows_.token[u][k], before_.rows.token[u][k], begun);
       };
       Bits differ = shown[0] ^ own(0);
       for (int k = 1; k < K; ++k) {
@@ -178,23 +182,40 @@ void run_strip(const Cell& given_cell, const Columns& columns, const Rows<K>& gi
       }
       if constexpr (sweep.traces) {
         Bits diagonal, up;
-        cell.template step<true>(v, h, differ, &diagonal, &up);
-        store(trace + u * words, diagonal);
-        store(trace + (U + u) * words, up);
+        cell_.template step<true>(v, h, differ, &diagonal, &up);
+        uint64_t* const to = trace_ + t * 2 * U * words;
+        store(to + u * words, diagonal);
+        store(to + (U + u) * words, up);
       } else {
-        cell.template step<false>(v, h, differ, nullptr, nullptr);
+        cell_.template step<false>(v, h, differ, nullptr, nullptr);
       }
       if constexpr (sweep.selects) {
-        for (int k = 0; k < B; ++k) selected[4 * u + k] = words_with(h[k], rows.selected[u]);
+        for (int k = 0; k < B; ++k) {
+          selected_[(t * U + u) * 4 + k] = words_with(h[k], rows_.selected[u]);
+        }
       }
     });
     if constexpr (sweep.borders) {
-      for (int k = 0; k < B; ++k) under[k][t - (lanes - 1)] = h[k][0];
+      for (int k = 0; k < B; ++k) under_[k][t] = h[k][0];
     }
-    if constexpr (sweep.selects) selected += 4 * U;
-    if constexpr (sweep.traces) trace += 2 * U * words;
   }
-  state = now;
-}
+
+  const State<Cell>& state() const { return now_; }
+
+ private:
+  static constexpr int B = Cell::planes, U = strip_depth;
+
+  const Cell cell_;
+  const Rows<K> rows_;
+  const Before<K> before_;
+  State<Cell> now_;
+  const uint64_t* plane_[K];
+  const uint64_t* const starts_;
+  const uint64_t* const started_;
+  const uint64_t* over_[B];
+  uint64_t* under_[B];
+  uint8_t* const __restrict selected_;
+  uint64_t* const __restrict trace_;
+};
 
 }  // namespace neurn::align::NEURN_ISA
