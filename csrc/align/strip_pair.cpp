@@ -17,7 +17,7 @@ constexpr int64_t steps_at_once = 256;
 constexpr double worthwhile = 0.7;
 // The parts of a pair that tell how wide a band it needs, and the band of such a trial: the first
 // tells related pairs from others at little cost, the second the width.
-constexpr int64_t first_trial_rows = 512, trial_rows = 2048, trial_width = 256;
+constexpr int64_t first_trial_rows = 256, trial_rows = 2048, trial_width = 256;
 
 class Pair {
  public:

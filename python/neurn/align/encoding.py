@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,7 +45,7 @@ class Encoded:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Number of tokens of each sequence."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def part(self, begin: int, end: int) -> Part:
         """Return tokens and offsets of sequences begin .. end - 1."""
@@ -79,8 +79,7 @@ def encode(
         scoring's matrix lacks a token.
     """
     plain = [_plain(sequence, name, i) for i, sequence in enumerate(sequences)]
-    offsets = np.zeros(len(plain) + 1, dtype=np.int64)
-    np.cumsum([len(sequence) for sequence in plain], out=offsets[1:])
+    offsets = np.array([0, *accumulate(map(len, plain))], dtype=np.int64)
     if plain and all(isinstance(sequence, str) for sequence in plain):
         tokens, items = _encode_strings(plain)
     elif plain and all(isinstance(sequence, np.ndarray) for sequence in plain):

@@ -116,20 +116,20 @@ def self_scores(
     # Where every token with itself is worth at least what any two tokens and any two gaps are on
     # average, nothing beats the main diagonal.
     table = encoded.table
-    own = np.array([whole.match]) if table is None else table.diagonal().astype(np.int64)
     least = 0 if free_ends else 2 * whole.gap
     if table is None:
         diagonal_is_best = whole.match >= max(whole.mismatch, least)
+        if diagonal_is_best and abs(whole.match) * encoded.tokens.size < 2**62:
+            return encoded.lengths * whole.match
     else:
+        own = table.diagonal().astype(np.int64)
         diagonal_is_best = bool(
             (own >= least).all() and (2 * table.astype(np.int64) <= own[:, None] + own).all()
         )
-    if diagonal_is_best and abs(own).max(initial=0) * encoded.tokens.size < 2**62:
-        if table is None:
-            return encoded.lengths * whole.match
-        sums = np.zeros(encoded.tokens.size + 1, dtype=np.int64)
-        np.cumsum(own[encoded.tokens], out=sums[1:])
-        return np.diff(sums[encoded.offsets])
+        if diagonal_is_best and abs(own).max(initial=0) * encoded.tokens.size < 2**62:
+            sums = np.zeros(encoded.tokens.size + 1, dtype=np.int64)
+            np.cumsum(own[encoded.tokens], out=sums[1:])
+            return np.diff(sums[encoded.offsets])
     each = np.arange(len(encoded.offsets) - 1, dtype=np.int64)
     pairs = np.ascontiguousarray(np.stack([each, each], axis=1))
     return _core.align_pairs(
