@@ -486,10 +486,9 @@ class Walk {
     const int planes = pair_.scoring_.planes;
     const int64_t steps = last + 1 - begin_;
     const int64_t kept_words = static_cast<int64_t>(kept.border.size()) / planes;
-    const int64_t column = begin_ - low;
     for (int k = 0; k < planes; ++k) {
-      unpack_border(kept.border.data() + k * kept_words, kept_words, column, column + steps,
-                    borders_.above(0) + k * borders_.stride());
+      pair_.kernels_.unpack_border(kept.border.data() + k * kept_words, kept_words, begin_ - low,
+                                   steps, borders_.above(0) + k * borders_.stride());
     }
     StripCall call = pair_.prepare(rows_, state_, borders_);
     call.border = borders_.above(0) - begin_;
@@ -500,19 +499,6 @@ class Walk {
     call.end = last + 1;
     call.trace = trace_;
     pair_.kernels_.run_strip(call);
-  }
-
-  // Bits of columns [from, to) in the highest bit of a word each, which kernels read alone.
-  static void unpack_border(const uint64_t* bits, int64_t words, int64_t from, int64_t to,
-                            uint64_t* border) {
-    for (int64_t end = to; end > from;) {
-      const int64_t word = (end - 1) / 64, begin = std::max(word * 64, from);
-      uint64_t left = word < words ? bits[word] << (63 - (end - 1) % 64) : 0;
-      for (int64_t column = end - 1; column >= begin; --column, left += left) {
-        border[column - from] = left;
-      }
-      end = begin;
-    }
   }
 
   const Pair& pair_;

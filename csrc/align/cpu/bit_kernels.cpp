@@ -228,6 +228,17 @@ void pack_border(const uint64_t* border, int64_t count, uint64_t* bits) {
   }
 }
 
+void unpack_border(const uint64_t* bits, int64_t bit_words, int64_t first, int64_t count,
+                   uint64_t* border) {
+  Bits up{};
+  for (int w = 0; w < words; ++w) up[w] = static_cast<uint64_t>(words - 1 - w);
+  for (int64_t bit = first & -words; bit < first + count; bit += words) {
+    const int64_t word = bit / 64;
+    const uint64_t left = word < bit_words ? bits[word] << (64 - words - bit % 64) : 0;
+    store(border + (bit - first), broadcast(left) << up);
+  }
+}
+
 void run_lanes_call(const LaneCall& call) {
   specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
     constexpr int K = decltype(planes)::value;
@@ -238,9 +249,16 @@ void run_lanes_call(const LaneCall& call) {
 }  // namespace
 
 extern const BitKernels bit_table;
-const BitKernels bit_table{
-    words,          strip_depth,  run_strip_call, two_strips_pay ? run_two_strips : nullptr,
-    fill_columns,   sum_selected, pack_border,    fill_rows,
-    run_lanes_call, pack};
+const BitKernels bit_table{words,
+                           strip_depth,
+                           run_strip_call,
+                           two_strips_pay ? run_two_strips : nullptr,
+                           fill_columns,
+                           sum_selected,
+                           pack_border,
+                           unpack_border,
+                           fill_rows,
+                           run_lanes_call,
+                           pack};
 
 }  // namespace neurn::align::NEURN_ISA
