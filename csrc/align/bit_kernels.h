@@ -52,6 +52,24 @@ struct StripCall {
   uint64_t* trace;
 };
 
+// What cpu/windows.h says: steps of half of a strip's lanes, all of them begun.
+struct Window {
+  const uint64_t* state;   // before step `begin`, of all lanes
+  const uint64_t* border;  // above lane 0 in step `begin`
+  int64_t begin, first_lane;
+};
+struct WindowsCall {
+  BitScoring scoring;
+  const uint64_t* column_token;
+  int64_t column_stride;
+  const uint64_t* rows;
+  int64_t border_stride;
+  Window windows[2];
+  int64_t steps;
+  // As a strip's, with lanes where cpu/windows.h puts them.
+  uint64_t* trace;
+};
+
 // What cpu/lanes.h says: a pair a lane, `words` words of lanes. Queries end with the last row.
 struct LaneCall {
   BitScoring scoring;
@@ -92,6 +110,8 @@ struct BitKernels {
   // Of two, middle both, as many steps as the first has: faster than one after the other. Null
   // where it is not.
   void (*run_two_strips)(const StripCall&, const StripCall&);
+  // Traces two windows of one strip at a time. Null where there is nothing to gain.
+  void (*trace_windows)(const WindowsCall&);
   // Planes 0 .. token_planes - 1 of size columns, and `after` more words behind them; `words`
   // words before each plane are zeros.
   void (*fill_columns)(const Token* tokens, int64_t size, int64_t after, int token_planes,

@@ -397,6 +397,13 @@ class Pair {
   friend class Walk;
 };
 
+// Of each row: where its bits are in the trace of the step in which the first lane is at its
+// column.
+struct Places {
+  std::vector<int32_t> word;
+  std::vector<int8_t> bit;
+};
+
 // Computes parts of strips again, with the steps that are optimal.
 class Walk {
  public:
@@ -406,14 +413,18 @@ class Walk {
         rows_(pair.kernels_, pair.scoring_.token_planes),
         state_(pair.state_words()),
         trace_words_(2 * shape_.depth * shape_.words),
-        place_(static_cast<size_t>(shape_.rows())),
-        bit_(static_cast<size_t>(shape_.rows())) {
+        whole_(places(shape_.rows(), [&](int64_t lane) {
+          return Place{shape_.words - 1 - lane % shape_.words, lane / shape_.words};
+        })) {
     borders_.get(shape_.lanes(), pair_.kept_every_, pair_.scoring_.planes);
-    for (int64_t r = 0; r < shape_.rows(); ++r) {
-      place_[static_cast<size_t>(r)] =
-          static_cast<int32_t>(shape_.lane_of(r) * trace_words_ +
-                               shape_.vector_of(r) * shape_.words + shape_.word_of(r));
-      bit_[static_cast<size_t>(r)] = static_cast<int8_t>(shape_.bit_of(r));
+    if (pair_.kernels_.trace_windows == nullptr) return;
+    second_border_.get(shape_.lanes(), pair_.kept_every_, pair_.scoring_.planes);
+    // A window's lanes have half of each word, and the second window comes behind the first.
+    for (int which = 0; which < 2; ++which) {
+      window_[which] = places(shape_.rows() / 2, [&](int64_t lane) {
+        const int64_t half = (which + 1) * shape_.words - 1 - lane % shape_.words;
+        return Place{half / 2, half % 2 * 32 + lane / shape_.words};
+      });
     }
   }
 
@@ -429,8 +440,9 @@ class Walk {
       const int64_t first = std::max<int64_t>(top, 0);
       left_to(high - 1);
       if (i_ >= first && j_ >= low) pair_.place(strip, rows_);
+      ahead_.reset();
       while (i_ >= first && j_ >= low) {
-        again(strip, low, j_ + shape_.lane_of(i_ - top));
+        again(strip, low, shape_.lane_of(i_ - top));
         follow(top, first, low);
       }
       if (low > 0) up_to(first - 1);
@@ -452,11 +464,13 @@ class Walk {
   // random; most steps are diagonal.
   void follow(int64_t top, int64_t first, int64_t low) {
     const int64_t column_words = trace_words_, half = column_words / 2;
-    const uint64_t* const trace = trace_;
-    const int32_t* const place = place_.data();
-    const int8_t* const bits = bit_.data();
-    const int64_t last_row = first - top, last_column = (low - begin_) * column_words;
-    int64_t row = i_ - top, column = (j_ - begin_) * column_words;
+    const int64_t first_row = top + now_.first_lane * shape_.depth;
+    const int64_t first_column = now_.begin - now_.first_lane;
+    const uint64_t* const trace = now_.trace;
+    const int32_t* const place = now_.places->word.data();
+    const int8_t* const bits = now_.places->bit.data();
+    const int64_t last_row = first - first_row, last_column = (low - first_column) * column_words;
+    int64_t row = i_ - first_row, column = (j_ - first_column) * column_words;
     Move* to = to_;
     while (row >= last_row && column >= last_column) {
       const int64_t at = column + place[row];
@@ -473,32 +487,113 @@ class Walk {
         column -= column_words & (up - 1);
       }
     }
-    i_ = row + top, j_ = column / column_words + begin_;
+    i_ = row + first_row, j_ = column / column_words + first_column;
     to_ = to;
   }
 
-  // Steps of a strip up to step `last`, from the state kept before it on.
-  void again(int64_t strip, int64_t low, int64_t last) {
-    const Pair::Kept& kept = pair_.kept_[static_cast<size_t>(strip)];
-    begin_ = low + pair_.kept_step(strip, last - low);
-    trace_ = trace_memory_.get(pair_.kept_every_ * trace_words_);
-    std::copy_n(pair_.kept_state(strip, last - low), state_.size(), state_.begin());
-    const int planes = pair_.scoring_.planes;
-    const int64_t steps = last + 1 - begin_;
-    const int64_t kept_words = static_cast<int64_t>(kept.border.size()) / planes;
-    for (int k = 0; k < planes; ++k) {
-      pair_.kernels_.unpack_border(kept.border.data() + k * kept_words, kept_words, begin_ - low,
-                                   steps, borders_.above(0) + k * borders_.stride());
+  // What is known of a strip's steps: those of lanes first_lane .. from step `begin` on.
+  struct Known {
+    const uint64_t* trace;
+    int64_t begin, first_lane;
+    const Places* places;
+  };
+
+  // Makes the steps known that lead to `lane` in the path's column, from the last kept state on.
+  void again(int64_t strip, int64_t low, int64_t lane) {
+    const int64_t last = j_ + lane, step = pair_.kept_step(strip, last - low);
+    if (ahead_ && ahead_->begin == low + step && holds(ahead_->first_lane, lane)) {
+      now_ = *ahead_;
+      return;
     }
+    trace_ = trace_memory_.get(pair_.kept_every_ * trace_words_);
+    const bool windows = pair_.kernels_.trace_windows != nullptr &&
+                         pair_.kept_every_ <= shape_.lanes() / 4 &&
+                         step - pair_.kept_every_ >= shape_.lanes();
+    if (windows) {
+      trace_windows(strip, low, step, lane);
+    } else {
+      trace_strip(strip, low, step, last);
+    }
+  }
+
+  // Whether a window beginning with `first` has all that a path which ends in `lane` may depend on.
+  // In each step back it comes from the same lane or the one above.
+  bool holds(int64_t first, int64_t lane) const {
+    return lane < first + shape_.lanes() / 2 && (first == 0 || lane - first >= pair_.kept_every_);
+  }
+
+  void trace_strip(int64_t strip, int64_t low, int64_t step, int64_t last) {
+    const int64_t begin = low + step;
+    const uint64_t* state = pair_.kept_state(strip, step);
+    std::copy_n(state, state_.size(), state_.begin());
+    unpack(strip, step, last + 1 - begin, borders_);
     StripCall call = pair_.prepare(rows_, state_, borders_);
-    call.border = borders_.above(0) - begin_;
-    call.border_below = borders_.above(1) - begin_;
-    call.kind = begin_ - low < shape_.lanes() ? SweepKind::trace_begin : SweepKind::trace_middle;
+    call.border = borders_.above(0) - begin;
+    call.border_below = borders_.above(1) - begin;
+    call.kind = step < shape_.lanes() ? SweepKind::trace_begin : SweepKind::trace_middle;
     call.column_starts = pair_.starts(low);
-    call.begin = begin_;
+    call.begin = begin;
     call.end = last + 1;
     call.trace = trace_;
     pair_.kernels_.run_strip(call);
+    now_ = {trace_, begin, 0, &whole_};
+  }
+
+  // The steps asked for, and those before, which the path probably comes to next.
+  void trace_windows(int64_t strip, int64_t low, int64_t step, int64_t lane) {
+    const int64_t every = pair_.kept_every_, half = shape_.lanes() / 2;
+    // How many lanes above this one the path may be when it comes to the second window, or nearly.
+    const int64_t spare = half - every - shape_.words;
+    WindowsCall call{};
+    call.scoring = pair_.scoring_;
+    call.column_token = pair_.tokens_.first();
+    call.column_stride = pair_.tokens_.stride();
+    call.rows = rows_.data();
+    call.steps = every;
+    call.trace = trace_;
+    call.border_stride = borders_.stride();
+    const Borders* const borders[] = {&borders_, &second_border_};
+    for (int which = 0; which < 2; ++which) {
+      Window& window = call.windows[which];
+      const int64_t from = step - which * every;
+      const int64_t lowest = lane - every - (which == 0 ? 0 : spare);
+      window.first_lane = std::clamp<int64_t>(lowest / shape_.words * shape_.words, 0, half);
+      window.begin = low + from;
+      window.state = pair_.kept_state(strip, from);
+      window.border = borders[which]->above(0);
+      if (window.first_lane == 0) unpack(strip, from, every, *borders[which]);
+      (which == 0 ? now_ : ahead_.emplace()) = {trace_, window.begin, window.first_lane,
+                                                &window_[which]};
+    }
+    pair_.kernels_.trace_windows(call);
+  }
+
+  // The border above a strip from a step on.
+  void unpack(int64_t strip, int64_t step, int64_t steps, const Borders& to) const {
+    const std::vector<uint64_t>& bits = pair_.kept_[static_cast<size_t>(strip)].border;
+    const int planes = pair_.scoring_.planes;
+    const int64_t words = static_cast<int64_t>(bits.size()) / planes;
+    for (int k = 0; k < planes; ++k) {
+      pair_.kernels_.unpack_border(bits.data() + k * words, words, step, steps,
+                                   to.above(0) + k * to.stride());
+    }
+  }
+
+  struct Place {
+    int64_t word, bit;
+  };
+  template <class PlaceOf>
+  Places places(int64_t rows, const PlaceOf& place_of) const {
+    const size_t size = static_cast<size_t>(rows);
+    Places out{std::vector<int32_t>(size), std::vector<int8_t>(size)};
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t lane = shape_.lane_of(row), vector = shape_.vector_of(row);
+      const Place at = place_of(lane);
+      const size_t i = static_cast<size_t>(row);
+      out.word[i] = static_cast<int32_t>(lane * trace_words_ + vector * shape_.words + at.word);
+      out.bit[i] = static_cast<int8_t>(at.bit);
+    }
+    return out;
   }
 
   const Pair& pair_;
@@ -509,12 +604,13 @@ class Walk {
   Move* to_ = nullptr;
   std::vector<uint64_t> state_;
   Buffer trace_memory_;
-  Borders borders_;
+  Borders borders_, second_border_;
   uint64_t* trace_ = nullptr;
-  int64_t trace_words_, begin_ = 0;  // words of a step; the first step
-  // Of a row: where its bits are in the trace of the step in which lane 0 is at its column.
-  std::vector<int32_t> place_;
-  std::vector<int8_t> bit_;
+  const int64_t trace_words_;  // of a step
+  const Places whole_;
+  Places window_[2];
+  Known now_{};
+  std::optional<Known> ahead_;
 };
 
 void Pair::walk(std::vector<Move>& path) const { Walk(*this).run(path); }

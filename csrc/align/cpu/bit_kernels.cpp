@@ -4,6 +4,7 @@
 #include "lanes.h"
 #include "pack.h"
 #include "strip.h"
+#include "windows.h"
 
 namespace neurn::align::NEURN_ISA {
 namespace {
@@ -133,6 +134,15 @@ void run_two_strips([[maybe_unused]] const StripCall& call,
     });
 }
 
+void run_trace_windows([[maybe_unused]] const WindowsCall& call) {
+#if defined(__AVX512F__)
+  specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
+    using Cell = std::remove_cvref_t<decltype(cell)>;
+    return trace_windows<Cell, decltype(planes)::value>(call, cell);
+  });
+#endif
+}
+
 // Numbers of `words` tokens.
 [[gnu::always_inline]] inline Bits widened(const Token* tokens) {
 #if defined(__AVX512F__)
@@ -253,6 +263,7 @@ const BitKernels bit_table{words,
                            strip_depth,
                            run_strip_call,
                            two_strips_pay ? run_two_strips : nullptr,
+                           has_windows ? run_trace_windows : nullptr,
                            fill_columns,
                            sum_selected,
                            pack_border,
