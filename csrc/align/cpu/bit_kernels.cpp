@@ -48,8 +48,8 @@ template <int K>
 }
 
 template <Sweep sweep, int K, class Cell>
-[[gnu::always_inline]] inline Strip<sweep, Cell, K> load_strip(const StripCall& call,
-                                                               const Cell& cell) {
+[[gnu::always_inline]] inline StripRun<sweep, Cell, K> load_strip(const StripCall& call,
+                                                                  const Cell& cell) {
   constexpr int B = Cell::planes;
   const Columns columns{call.column_token, call.column_stride, call.column_starts};
   Before<K> before{};
@@ -82,7 +82,7 @@ template <class Cell>
 
 template <Sweep sweep, class Cell, int K>
 [[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
-  Strip<sweep, Cell, K> one = load_strip<sweep, K>(call, cell);
+  StripRun<sweep, Cell, K> one = load_strip<sweep, K>(call, cell);
   for (int64_t t = call.begin; t < call.end; ++t) one.step(t);
   store_state<Cell>(one.state(), call.state);
 }
@@ -91,8 +91,8 @@ constexpr Sweep middle{false, false, false, true, false, false};
 
 template <class Cell, int K>
 [[gnu::noinline]] void two_strips(const StripCall& call, const StripCall& other, const Cell& cell) {
-  Strip<middle, Cell, K> one = load_strip<middle, K>(call, cell);
-  Strip<middle, Cell, K> two = load_strip<middle, K>(other, cell);
+  StripRun<middle, Cell, K> one = load_strip<middle, K>(call, cell);
+  StripRun<middle, Cell, K> two = load_strip<middle, K>(other, cell);
   const int64_t ahead = other.begin - call.begin;
   for (int64_t t = call.begin; t < call.end; ++t) {
     one.step(t);

@@ -124,12 +124,12 @@ struct Sweep {
 
 // A strip on its way: step(t) for one step after the other.
 template <Sweep sweep, class Cell, int K>
-class Strip {
+class StripRun {
  public:
   // Copies: stores could otherwise be to these.
-  [[gnu::always_inline]] Strip(const Cell& cell, const Columns& columns, const Rows<K>& rows,
-                               const Before<K>& before, const State<Cell>& state, int64_t begin,
-                               uint8_t* selected, const Border& border, uint64_t* trace)
+  [[gnu::always_inline]] StripRun(const Cell& cell, const Columns& columns, const Rows<K>& rows,
+                                  const Before<K>& before, const State<Cell>& state, int64_t begin,
+                                  uint8_t* selected, const Border& border, uint64_t* trace)
       : cell_(cell),
         rows_(rows),
         before_(before),

@@ -1,0 +1,229 @@
+#include "strip_walk.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace neurn::align {
+namespace {
+
+// Of each row: where its bits are in the trace of the step in which the first lane is at its
+// column.
+struct Places {
+  std::vector<int32_t> word;
+  std::vector<int8_t> bit;
+};
+
+// Computes parts of strips again, with the steps that are optimal.
+class Walk {
+ public:
+  explicit Walk(const StripSweep& sweep)
+      : sweep_(sweep),
+        shape_(sweep.kernels()),
+        rows_(sweep.kernels(), sweep.scoring().token_planes),
+        state_(sweep.state_words()),
+        trace_words_(2 * shape_.depth * shape_.words),
+        whole_(places(shape_.rows(), [&](int64_t lane) {
+          return Place{shape_.words - 1 - lane % shape_.words, lane / shape_.words};
+        })) {
+    borders_.get(shape_.lanes(), sweep_.kept_every(), sweep_.scoring().planes);
+    if (sweep_.kernels().trace_windows == nullptr) return;
+    second_border_.get(shape_.lanes(), sweep_.kept_every(), sweep_.scoring().planes);
+    // A window's lanes have half of each word, and the second window comes behind the first.
+    for (int which = 0; which < 2; ++which) {
+      window_[which] = places(shape_.rows() / 2, [&](int64_t lane) {
+        const int64_t half = (which + 1) * shape_.words - 1 - lane % shape_.words;
+        return Place{half / 2, half % 2 * 32 + lane / shape_.words};
+      });
+    }
+  }
+
+  void run(std::vector<Move>& path) {
+    const size_t most = static_cast<size_t>(sweep_.a_size() + sweep_.b_size());
+    path.resize(most);
+    i_ = sweep_.a_size() - 1, j_ = sweep_.b_size() - 1;
+    to_ = path.data() + most;
+    for (int64_t strip = sweep_.strips() - 1; strip >= 0; --strip) {
+      sweep_.poll();
+      const auto [low, high] = sweep_.window(strip);
+      const int64_t top = sweep_.top(strip);  // of row 0
+      const int64_t first = std::max<int64_t>(top, 0);
+      left_to(high - 1);
+      if (i_ >= first && j_ >= low) sweep_.place(strip, rows_);
+      ahead_.reset();
+      while (i_ >= first && j_ >= low) {
+        again(strip, low, shape_.lane_of(i_ - top));
+        follow(top, first, low);
+      }
+      if (low > 0) up_to(first - 1);
+    }
+    up_to(-1);
+    left_to(-1);
+    path.erase(path.begin(), path.begin() + (to_ - path.data()));
+  }
+
+ private:
+  void up_to(int64_t row) {
+    for (; i_ > row; --i_) *--to_ = Move::up;
+  }
+  void left_to(int64_t column) {
+    for (; j_ > column; --j_) *--to_ = Move::left;
+  }
+
+  // Up to the strip's end or that of the trace. No branch tells up from left, which are as good as
+  // random; most steps are diagonal.
+  void follow(int64_t top, int64_t first, int64_t low) {
+    const int64_t column_words = trace_words_, half = column_words / 2;
+    const int64_t first_row = top + now_.first_lane * shape_.depth;
+    const int64_t first_column = now_.begin - now_.first_lane;
+    const uint64_t* const trace = now_.trace;
+    const int32_t* const place = now_.places->word.data();
+    const int8_t* const bits = now_.places->bit.data();
+    const int64_t last_row = first - first_row, last_column = (low - first_column) * column_words;
+    int64_t row = i_ - first_row, column = (j_ - first_column) * column_words;
+    Move* to = to_;
+    while (row >= last_row && column >= last_column) {
+      const int64_t at = column + place[row];
+      if (at < 0) break;
+      const int bit = bits[row];
+      if ((trace[at] >> bit & 1) != 0) {
+        *--to = Move::diagonal;
+        --row;
+        column -= column_words;
+      } else {
+        const int64_t up = trace[at + half] >> bit & 1;
+        *--to = static_cast<Move>(4 >> up);
+        row -= up;
+        column -= column_words & (up - 1);
+      }
+    }
+    i_ = row + first_row, j_ = column / column_words + first_column;
+    to_ = to;
+  }
+
+  // What is known of a strip's steps: those of lanes first_lane .. from step `begin` on.
+  struct Known {
+    const uint64_t* trace;
+    int64_t begin, first_lane;
+    const Places* places;
+  };
+
+  // Makes the steps known that lead to `lane` in the path's column, from the last kept state on.
+  void again(int64_t strip, int64_t low, int64_t lane) {
+    const int64_t last = j_ + lane, step = sweep_.kept_step(strip, last - low);
+    if (ahead_ && ahead_->begin == low + step && holds(ahead_->first_lane, lane)) {
+      now_ = *ahead_;
+      return;
+    }
+    trace_ = trace_memory_.get(sweep_.kept_every() * trace_words_);
+    const bool windows = sweep_.kernels().trace_windows != nullptr &&
+                         sweep_.kept_every() <= shape_.lanes() / 4 &&
+                         step - sweep_.kept_every() >= shape_.lanes();
+    if (windows) {
+      trace_windows(strip, low, step, lane);
+    } else {
+      trace_strip(strip, low, step, last);
+    }
+  }
+
+  // Whether a window beginning with `first` has all that a path which ends in `lane` may depend on.
+  // In each step back it comes from the same lane or the one above.
+  bool holds(int64_t first, int64_t lane) const {
+    return lane < first + shape_.lanes() / 2 && (first == 0 || lane - first >= sweep_.kept_every());
+  }
+
+  void trace_strip(int64_t strip, int64_t low, int64_t step, int64_t last) {
+    const int64_t begin = low + step;
+    const uint64_t* state = sweep_.kept_state(strip, step);
+    std::copy_n(state, state_.size(), state_.begin());
+    unpack(strip, step, last + 1 - begin, borders_);
+    StripCall call = sweep_.prepare(rows_, state_, borders_);
+    call.border = borders_.above(0) - begin;
+    call.border_below = borders_.above(1) - begin;
+    call.kind = step < shape_.lanes() ? SweepKind::trace_begin : SweepKind::trace_middle;
+    call.column_starts = sweep_.starts(low);
+    call.begin = begin;
+    call.end = last + 1;
+    call.trace = trace_;
+    sweep_.kernels().run_strip(call);
+    now_ = {trace_, begin, 0, &whole_};
+  }
+
+  // The steps asked for, and those before, which the path probably comes to next.
+  void trace_windows(int64_t strip, int64_t low, int64_t step, int64_t lane) {
+    const int64_t every = sweep_.kept_every(), half = shape_.lanes() / 2;
+    // How many lanes above this one the path may be, about, where it comes to the second window.
+    const int64_t spare = half - every - shape_.words;
+    WindowsCall call{};
+    call.scoring = sweep_.scoring();
+    call.column_token = sweep_.tokens().first();
+    call.column_stride = sweep_.tokens().stride();
+    call.rows = rows_.data();
+    call.steps = every;
+    call.trace = trace_;
+    call.border_stride = borders_.stride();
+    const Borders* const borders[] = {&borders_, &second_border_};
+    for (int which = 0; which < 2; ++which) {
+      Window& window = call.windows[which];
+      const int64_t from = step - which * every;
+      const int64_t lowest = lane - every - (which == 0 ? 0 : spare);
+      window.first_lane = std::clamp<int64_t>(lowest / shape_.words * shape_.words, 0, half);
+      window.begin = low + from;
+      window.state = sweep_.kept_state(strip, from);
+      window.border = borders[which]->above(0);
+      if (window.first_lane == 0) unpack(strip, from, every, *borders[which]);
+      (which == 0 ? now_ : ahead_.emplace()) = {trace_, window.begin, window.first_lane,
+                                                &window_[which]};
+    }
+    sweep_.kernels().trace_windows(call);
+  }
+
+  // The border above a strip from a step on.
+  void unpack(int64_t strip, int64_t step, int64_t steps, const Borders& to) const {
+    const std::vector<uint64_t>& bits = sweep_.kept_border(strip);
+    const int planes = sweep_.scoring().planes;
+    const int64_t words = static_cast<int64_t>(bits.size()) / planes;
+    for (int k = 0; k < planes; ++k) {
+      sweep_.kernels().unpack_border(bits.data() + k * words, words, step, steps,
+                                     to.above(0) + k * to.stride());
+    }
+  }
+
+  struct Place {
+    int64_t word, bit;
+  };
+  template <class PlaceOf>
+  Places places(int64_t rows, const PlaceOf& place_of) const {
+    const size_t size = static_cast<size_t>(rows);
+    Places out{std::vector<int32_t>(size), std::vector<int8_t>(size)};
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t lane = shape_.lane_of(row), vector = shape_.vector_of(row);
+      const Place at = place_of(lane);
+      const size_t i = static_cast<size_t>(row);
+      out.word[i] = static_cast<int32_t>(lane * trace_words_ + vector * shape_.words + at.word);
+      out.bit[i] = static_cast<int8_t>(at.bit);
+    }
+    return out;
+  }
+
+  const StripSweep& sweep_;
+  const StripShape shape_;
+  StripRows rows_;
+  // Where the path stands, and the last of its moves that are known.
+  int64_t i_ = 0, j_ = 0;
+  Move* to_ = nullptr;
+  std::vector<uint64_t> state_;
+  Buffer trace_memory_;
+  Borders borders_, second_border_;
+  uint64_t* trace_ = nullptr;
+  const int64_t trace_words_;  // of a step
+  const Places whole_;
+  Places window_[2];
+  Known now_{};
+  std::optional<Known> ahead_;
+};
+
+}  // namespace
+
+void walk(const StripSweep& sweep, std::vector<Move>& path) { Walk(sweep).run(path); }
+
+}  // namespace neurn::align
