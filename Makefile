@@ -64,7 +64,7 @@ format: $(VENV)/built
 	ruff format .
 	clang-format -i $(CPP)
 
-bench: $(VENV)/built $(VENV)/peers  ## figures of bench/README.md, measured anew
+bench: $(VENV)/built $(VENV)/peers  ## this processor's page of bench/figures, measured anew
 	python -m pytest bench -q --write-table
 
 bench-arch: $(VENV)/built $(VENV)/peers  ## those of reading and comparing architectures

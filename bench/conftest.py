@@ -11,7 +11,7 @@ import torch
 
 from bench.contests import Contests
 from bench.measure import CPUS, Stopwatch, keep_memory_warm, use_cores
-from bench.report import README, Report, Row
+from bench.report import Report, Row
 
 WARM = keep_memory_warm()
 REPORT = pytest.StashKey[Report]()
@@ -20,7 +20,7 @@ REPORT = pytest.StashKey[Report]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("neurn")
     group.addoption(
-        "--write-table", action="store_true", help="rewrite the figures in bench/README.md"
+        "--write-table", action="store_true", help="rewrite this processor's page of bench/figures"
     )
     group.addoption("--enforce-goals", action="store_true", help="fail where a goal is missed")
     group.addoption(
@@ -54,11 +54,11 @@ def pytest_terminal_summary(
     partial = any(terminalreporter.stats.get(kind) for kind in left_out) or report.missing()
     if config.option.quick or partial:
         terminalreporter.write_line(
-            f"{README.name} is not rewritten: that takes the whole suite, no test failed or skipped"
+            "no page is written: that takes the whole suite, no test failed or skipped"
         )
     else:
-        report.write(" ".join(["python -m pytest", *config.invocation_params.args]))
-        terminalreporter.write_line(f"{README.name} is rewritten")
+        page = report.write(" ".join(["python -m pytest", *config.invocation_params.args]))
+        terminalreporter.write_line(f"{page.parent.name}/{page.name} is written")
 
 
 class Figures:

@@ -8,14 +8,19 @@ from pathlib import Path
 
 
 def replace_between(path: Path, begin: str, end: str, body: str) -> None:
-    """Replace what stands between two marks; a killed run leaves the old file whole."""
+    """Replace what stands between two marks."""
     old = path.read_text(encoding="utf-8")
     head, found_begin, rest = old.partition(begin)
     _, found_end, tail = rest.partition(end)
     if not (found_begin and found_end):
         raise ValueError(f"{path.name} has lost its marks: {begin} and {end}")
+    write_whole(path, f"{head}{begin}\n{body}\n{end}{tail}")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file; a killed run leaves the old one whole."""
     new = path.with_suffix(".tmp")
-    new.write_text(f"{head}{begin}\n{body}\n{end}{tail}", encoding="utf-8")
+    new.write_text(text, encoding="utf-8")
     new.replace(path)
 
 

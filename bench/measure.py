@@ -20,8 +20,6 @@ from torch import Tensor
 Call = Callable[[], object]
 
 CPUS = sorted(os.sched_getaffinity(0))  # before any pinning
-# Of calls before each timed one, which bring a core back to its pace for wide vectors.
-WARM_SECONDS = 2e-3
 
 
 def keep_memory_warm() -> bool:
@@ -128,13 +126,10 @@ class Stopwatch:
         def prepare(name: str) -> None:
             if cores is not None:
                 use_cores(cores[name])
-            # The caches and the core's pace as its own last calls leave them, and not another's,
-            # as in a loop over one contestant. For those that take long this is no matter.
-            until = time.perf_counter() + WARM_SECONDS
-            while name not in slow:
+            # The caches as its own last call leaves them, and not another's, as in a loop over one
+            # contestant. For those that take long this is no matter.
+            if name not in slow:
                 calls[name]()
-                if time.perf_counter() > until:
-                    break
 
         def measure(name: str) -> float:
             prepare(name)

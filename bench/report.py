@@ -1,9 +1,10 @@
-"""The figures of a run as tables: printed, and written between two marks in README.md."""
+"""The figures of a run as tables: printed, and written to a page of the processor's own."""
 
 from __future__ import annotations
 
 import datetime
 import platform
+import re
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import torch
 
 from bench.align_peers import PEERS as ALIGNERS
-from bench.markdown import replace_between, table
+from bench.markdown import replace_between, table, write_whole
 from bench.measure import CPUS
 from neurn import _native
 
 README = Path(__file__).with_name("README.md")
+FIGURES = Path(__file__).with_name("figures")
 BEGIN = "<!-- figures: begin -->"
 END = "<!-- figures: end -->"
 
@@ -84,16 +86,35 @@ class Report:
 
     def text(self) -> str:
         parts = [
-            f"### {name}\n\n{table([row.shown() for row in sorted(rows, key=Row.place)])}"
+            f"## {name}\n\n{table([row.shown() for row in sorted(rows, key=Row.place)])}"
             for name, rows in self.tables.items()
             if rows
         ]
         return "\n\n".join(parts)
 
-    def write(self, command: str, path: Path = README) -> None:
+    def write(self, command: str) -> Path:
+        """Write this processor's page and README's list of pages; return the page."""
+        name = _processor()
         about = f"{machine(command)}\n- Taken by other processes: {self.disturbance()}"
-        body = f"{self.verdict()}.\n\n{about}\n\n{self.text()}"
-        replace_between(path, BEGIN, END, body)
+        text = f"# {name}\n\n{self.verdict()}.\n\n{about}\n\n{self.text()}\n"
+        plain = re.sub(r"\([^)]*\)", " ", name).lower()
+        path = FIGURES / f"{'-'.join(re.findall('[a-z0-9]+', plain))}.md"
+        write_whole(path, text)
+        replace_between(README, BEGIN, END, index())
+        return path
+
+
+def index() -> str:
+    """Return a list of the pages, with what each says of the goals."""
+    lines = []
+    for path in sorted(FIGURES.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        found = re.match(r"# (.+)\n\n(.+)\.\n(?:.*\n)*?- Date: (.+)\n", text)
+        if found is None:
+            raise ValueError(f"{path.name} must begin with a processor, a verdict and a date")
+        name, verdict, date = found.groups()
+        lines.append(f"- [{name}](figures/{path.name}), {date}: {verdict}")
+    return "\n".join(lines)
 
 
 def machine(command: str) -> str:
