@@ -5,6 +5,7 @@ import xarray
 
 from neurn import compare, features, front_ends, mouse
 from neurn.compare import plots
+from neurn.compare.plots import distributions
 from tests.compare.cases import labelled, planted
 
 pyplot_text = pytest.importorskip("matplotlib.text")
@@ -205,6 +206,6 @@ def test_groups_without_spread_and_empty_tables(scored):
     flat = tables["none"].assign(score=1.0)
     assert plots.violins(flat)
     with pytest.raises(ValueError, match="no overlap that is not NaN"):
-        plots._extremes(np.full(3, np.nan), np.zeros(3), 2)
-    high, low = plots._extremes(np.array([0.1, np.nan, 0.5, 0.3]), np.zeros(4), 9)
+        distributions._extremes(np.full(3, np.nan), np.zeros(3), 2)
+    high, low = distributions._extremes(np.array([0.1, np.nan, 0.5, 0.3]), np.zeros(4), 9)
     assert high.tolist() == [2, 3, 0] and low.tolist() == [0, 3, 2]  # no more than there are
