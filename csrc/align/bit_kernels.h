@@ -107,8 +107,8 @@ struct BitKernels {
   int words;        // of a vector
   int strip_depth;  // a strip has as many vectors of 64 * words rows
   void (*run_strip)(const StripCall&);
-  // Of two, middle both, as many steps as the first has: faster than one after the other. Null
-  // where it is not.
+  // Of two, both `middle` or both `set`, as many steps as the first has: faster than one after the
+  // other. Null where it is not.
   void (*run_two_strips)(const StripCall&, const StripCall&);
   // Traces two windows of one strip at a time. Null where there is nothing to gain.
   void (*trace_windows)(const WindowsCall&);

@@ -125,7 +125,7 @@ struct Scratch {
   std::vector<Token> tokens, starts;
   std::vector<int64_t> column;  // where each target of the block begins
   ColumnPlanes tokens_shown, starts_shown;
-  Buffer selected;
+  Buffer selected[2];
   Borders borders;
 };
 
@@ -170,9 +170,20 @@ class Work {
     if (plan_.bins[static_cast<size_t>(begin)].first_target >= block.end) return;
     std::unique_ptr<Scratch> scratch = pool_.take();
     gather(block, *scratch);
+    std::vector<const Bin*> bins;
     for (int64_t bin = begin; bin < end; ++bin) {
       const Bin& of = plan_.bins[static_cast<size_t>(bin)];
-      if (of.first_target < block.end) sweep(of, block, *scratch);
+      if (of.first_target < block.end) bins.push_back(&of);
+    }
+    for (size_t i = 0; i < bins.size(); ++i) {
+      const bool two = kernels_.run_two_strips != nullptr && i + 1 < bins.size() &&
+                       bins[i]->strips == 1 && bins[i + 1]->strips == 1;
+      if (two) {
+        sweep_two(*bins[i], *bins[i + 1], block, *scratch);
+        ++i;
+      } else {
+        sweep(*bins[i], block, *scratch);
+      }
     }
     pool_.give(std::move(scratch));
   }
@@ -193,53 +204,93 @@ class Work {
     scratch.starts_shown.fill(kernels_, scratch.starts.data(), block.columns, 1);
   }
 
-  void sweep(const Bin& bin, const Block& block, Scratch& scratch) {
-    const int64_t first = std::max(bin.first_target, block.begin);
-    const int64_t begin = scratch.column[static_cast<size_t>(first - block.begin)];
+  // A bin over a block: all that its strips are swept with.
+  struct Sweep {
+    const Bin& bin;
+    StripRows rows;
+    std::vector<uint64_t> state;
+    int64_t first, begin;  // target, and the step in which it begins
     StripCall call{};
+  };
+
+  Sweep prepare(const Bin& bin, const Block& block, Scratch& scratch, int which) const {
+    const int64_t first = std::max(bin.first_target, block.begin);
+    Sweep out{bin, StripRows(kernels_, scoring_.token_planes),
+              std::vector<uint64_t>(static_cast<size_t>(shape_.state_words(scoring_.planes))),
+              first, scratch.column[static_cast<size_t>(first - block.begin)]};
+    StripCall& call = out.call;
     call.scoring = scoring_;
+    call.kind = bin.strips > 1 ? SweepKind::long_set : SweepKind::set;
     call.column_token = scratch.tokens_shown.first();
     call.column_stride = scratch.tokens_shown.stride();
     call.column_starts = scratch.starts_shown.first();
-    call.begin = begin;
+    call.begin = out.begin;
     call.end = block.columns + shape_.lanes() - 1;
-    const int64_t selected_bytes = 4 * shape_.depth;  // a step
-    call.selected =
-        reinterpret_cast<uint8_t*>(scratch.selected.get((call.end - begin) * selected_bytes / 8));
-    call.kind = SweepKind::set;
+    const int64_t bytes = (call.end - call.begin) * selected_bytes();
+    call.selected = reinterpret_cast<uint8_t*>(scratch.selected[which].get(bytes / 8));
+    call.rows = out.rows.data();
+    call.state = out.state.data();
+    return out;
+  }
+
+  int64_t selected_bytes() const { return 4 * shape_.depth; }  // a step
+
+  void place(Sweep& sweep, int64_t strip) const {
+    sweep.rows.clear();
+    std::fill(sweep.state.begin(), sweep.state.end(), 0);
+    for (const Placed& placed : sweep.bin.queries) {
+      place(placed, strip, sweep.bin.strips, sweep.rows);
+    }
+    sweep.rows.pack();
+  }
+
+  void sweep(const Bin& bin, const Block& block, Scratch& scratch) {
+    Sweep one = prepare(bin, block, scratch, 0);
+    StripCall& call = one.call;
     if (bin.strips > 1) {
-      call.kind = SweepKind::long_set;
       scratch.borders.get(shape_.lanes(), block.columns, scoring_.planes);
       call.border_stride = scratch.borders.stride();
       for (int k = 0; k < scoring_.planes; ++k) {
         std::fill_n(scratch.borders.above(0) + k * call.border_stride, block.columns, 0);
       }
     }
-    StripRows rows(kernels_, scoring_.token_planes);
-    std::vector<uint64_t> state(static_cast<size_t>(shape_.state_words(scoring_.planes)));
-    call.rows = rows.data();
-    call.state = state.data();
     for (int64_t strip = 0; strip < bin.strips; ++strip) {
-      rows.clear();
-      std::fill(state.begin(), state.end(), 0);
-      for (const Placed& placed : bin.queries) place(placed, strip, bin.strips, rows);
-      rows.pack();
+      place(one, strip);
       if (bin.strips > 1) {
         call.border = scratch.borders.above(strip);
         call.border_below = scratch.borders.above(strip + 1);
       }
       kernels_.run_strip(call);
     }
+    write(one, block, scratch);
+  }
+
+  // Of one strip each, side by side from where both have begun.
+  void sweep_two(const Bin& bin, const Bin& later, const Block& block, Scratch& scratch) {
+    Sweep one = prepare(bin, block, scratch, 0), two = prepare(later, block, scratch, 1);
+    place(one, 0);
+    place(two, 0);
+    StripCall head = one.call, tail = one.call;
+    head.end = tail.begin = two.begin;
+    tail.selected += (tail.begin - head.begin) * selected_bytes();
+    kernels_.run_strip(head);
+    kernels_.run_two_strips(tail, two.call);
+    write(one, block, scratch);
+    write(two, block, scratch);
+  }
+
+  void write(const Sweep& sweep, const Block& block, const Scratch& scratch) {
+    const Bin& bin = sweep.bin;
     for (const Placed& placed : bin.queries) {
       const int64_t last =
           placed.first_row + a_[placed.query].size - 1 - (bin.strips - 1) * shape_.rows();
-      for (int64_t place = first; place < block.end; ++place) {
+      for (int64_t place = sweep.first; place < block.end; ++place) {
         const int64_t target = plan_.targets[static_cast<size_t>(place)];
         const int64_t* column = &scratch.column[static_cast<size_t>(place - block.begin)];
-        const int64_t step = column[0] + shape_.lane_of(last) - begin;
-        const int64_t sum =
-            kernels_.sum_selected(call.selected + step * selected_bytes, column[1] - column[0],
-                                  shape_.vector_of(last), shape_.word_of(last), scoring_.planes);
+        const int64_t step = column[0] + shape_.lane_of(last) - sweep.begin;
+        const int64_t sum = kernels_.sum_selected(sweep.call.selected + step * selected_bytes(),
+                                                  column[1] - column[0], shape_.vector_of(last),
+                                                  shape_.word_of(last), scoring_.planes);
         write(placed.query, target, sum);
       }
     }

@@ -88,11 +88,12 @@ template <Sweep sweep, class Cell, int K>
 }
 
 constexpr Sweep middle{false, false, false, true, false, false};
+constexpr Sweep set{true, true, true, false, false, false};
 
-template <class Cell, int K>
+template <Sweep sweep, class Cell, int K>
 [[gnu::noinline]] void two_strips(const StripCall& call, const StripCall& other, const Cell& cell) {
-  StripRun<middle, Cell, K> one = load_strip<middle, K>(call, cell);
-  StripRun<middle, Cell, K> two = load_strip<middle, K>(other, cell);
+  StripRun<sweep, Cell, K> one = load_strip<sweep, K>(call, cell);
+  StripRun<sweep, Cell, K> two = load_strip<sweep, K>(other, cell);
   const int64_t ahead = other.begin - call.begin;
   for (int64_t t = call.begin; t < call.end; ++t) {
     one.step(t);
@@ -108,7 +109,7 @@ void run_strip_call(const StripCall& call) {
     constexpr int K = decltype(planes)::value;
     switch (call.kind) {
       case SweepKind::set:
-        return strip<Sweep{true, true, true, false, false, false}, Cell, K>(call, cell);
+        return strip<set, Cell, K>(call, cell);
       case SweepKind::long_set:
         return strip<Sweep{true, true, true, true, false, false}, Cell, K>(call, cell);
       case SweepKind::begin:
@@ -127,11 +128,14 @@ void run_strip_call(const StripCall& call) {
 
 void run_two_strips([[maybe_unused]] const StripCall& call,
                     [[maybe_unused]] const StripCall& other) {
-  if constexpr (two_strips_pay)
+  if constexpr (two_strips_pay) {
     specialize(call.scoring, [&](const auto& cell, auto planes) NEURN_LAMBDA {
       using Cell = std::remove_cvref_t<decltype(cell)>;
-      return two_strips<Cell, decltype(planes)::value>(call, other, cell);
+      constexpr int K = decltype(planes)::value;
+      if (call.kind == SweepKind::middle) return two_strips<middle, Cell, K>(call, other, cell);
+      return two_strips<set, Cell, K>(call, other, cell);
     });
+  }
 }
 
 void run_trace_windows([[maybe_unused]] const WindowsCall& call) {
