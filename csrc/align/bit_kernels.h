@@ -47,7 +47,7 @@ struct StripCall {
   uint64_t* state;                  // v[vectors of a strip][planes], h[planes]
   int64_t begin, end;               // steps
   uint8_t* selected;                // 4 bytes for each vector and step
-  uint64_t *border, *border_below;  // apart, as in strip_rows.h
+  uint64_t *border, *border_below;  // Borders of strip_rows.h
   int64_t border_stride;
   uint64_t* trace;
 };

@@ -7,7 +7,7 @@ namespace {
 
 // Steps between two states that are kept for the way back, unless these take more words: then more.
 constexpr int64_t least_steps_kept = 128, most_kept_words = int64_t{1} << 23;
-// Of two strips that go on side by side, at most.
+// At a time, of strips that go on side by side, so that one does not wait long for the other.
 constexpr int64_t steps_at_once = 256;
 
 }  // namespace
@@ -99,7 +99,8 @@ int64_t StripSweep::sweep_apart(bool keep) {
 }
 
 int64_t StripSweep::sweep_joined(bool keep) {
-  // The first must come so far that the other, too, can begin before the first ends.
+  // While one stream joins its next strip, the other has to come far enough for that: it needs as
+  // many columns.
   const bool two =
       kernels_.run_two_strips != nullptr && b_.size >= 2 * (shape_.lanes() + steps_at_once);
   const int64_t count = two ? 2 : 1;
@@ -113,7 +114,7 @@ int64_t StripSweep::sweep_joined(bool keep) {
     enter(stream, keep);
   }
   if (keep) keep_border(0);
-  // The strip furthest up can always go on: it waits for nothing.
+  // One of the two is always ready.
   const auto ended = [](const Stream& stream) { return stream.ended; };
   while (!std::all_of(streams.begin(), streams.end(), ended)) {
     Stream *next = nullptr, *other = nullptr;
@@ -154,7 +155,7 @@ void StripSweep::enter(Stream& stream, bool keep) {
 void StripSweep::choose(Stream& stream, bool keep) {
   const int64_t columns = b_.size, over = shape_.lanes() - 1, t = stream.step;
   StripCall& call = stream.call;
-  int64_t end = t + steps_at_once;
+  int64_t end = stream.stride == 1 ? columns + over : t + steps_at_once;
   if (keep) end = std::min(end, t + kept_every_ - t % kept_every_);
   if (joined(stream)) {
     // Steps columns .. of the strip before in this stream.
@@ -188,11 +189,11 @@ void StripSweep::choose(Stream& stream, bool keep) {
 
 bool StripSweep::ready(const Stream& stream, const std::vector<Stream>& streams) const {
   if (stream.strip == 0 || streams.size() == 1) return true;
-  const Stream& above = streams[static_cast<size_t>(1 - (&stream - streams.data()))];
-  if (above.ended) return true;
+  const Stream& other = streams[static_cast<size_t>(1 - (&stream - streams.data()))];
+  if (other.ended) return true;
   const int64_t over = shape_.lanes() - 1;
-  const int64_t written = above.strip < stream.strip ? above.step - over
-                          : joined(above)            ? b_.size + above.step - over
+  const int64_t written = other.strip < stream.strip ? other.step - over
+                          : joined(other)            ? b_.size + other.step - over
                                                      : b_.size;
   return std::min(stream.step + stream.steps(), b_.size) <= written;
 }

@@ -90,8 +90,9 @@ class StripSweep {
     int64_t steps() const { return call.end - call.begin; }
   };
 
-  // Whether each strip of the whole matrix can begin while the one above ends.
-  bool joins() const { return strips_ > 1 && b_.size >= shape_.lanes(); }
+  // Whether each strip of the whole matrix can begin while the one above ends: not before all lanes
+  // of that have begun and it is settled.
+  bool joins() const { return strips_ > 1 && b_.size > shape_.lanes(); }
   // Lanes above all rows have nothing to do.
   int64_t first_step(int64_t strip) const { return strip == 0 ? pad_ / shape_.depth : 0; }
 

@@ -72,7 +72,7 @@ def test_umap_where_it_is_installed(maps, tmp_path):
         [sys.executable, "-c", script, str(tmp_path / "maps.nc")],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     once, again = done.stdout.splitlines()

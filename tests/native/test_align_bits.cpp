@@ -200,12 +200,19 @@ Set related(int64_t n, int64_t m, int64_t alphabet, double share) {
   return both;
 }
 
-void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
-  const Set set = related(n, m, alphabet, share);
+// Only the first tokens of a are such as b has: the path leaves few of b for the rows below.
+Set apart(int64_t n, int64_t m, int64_t alphabet) {
+  Set both({n, m}, alphabet);
+  std::fill(both.tokens.get() + std::min<int64_t>(20, n), both.tokens.get() + n,
+            static_cast<Token>(alphabet));
+  return both;
+}
+
+void test_pair(const Scoring& scoring, const Set& set, const std::string& what) {
   const Sequence a = set.view()[0], b = set.view()[1];
   const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
-  const std::string about = name(scoring) + " " + std::to_string(a.size) + " x " +
-                            std::to_string(b.size) + " share " + std::to_string(share);
+  const std::string about =
+      name(scoring) + " " + std::to_string(a.size) + " x " + std::to_string(b.size) + " " + what;
   const std::vector<Move> expected = reference_path(scoring, a, b);
   const int64_t best = reference(scoring, a, b);
   std::vector<Move> path;
@@ -215,6 +222,10 @@ void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, d
   expect(strip_align(bit_kernels(), *bits, scoring.gap_extend, a, b, poll, path) == best,
          "strip_align's score " + about);
   expect(path == expected, "strip_align's path " + about);
+}
+
+void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
+  test_pair(scoring, related(n, m, alphabet, share), "share " + std::to_string(share));
 }
 
 // A cell on every input that it can meet, all of them side by side.
@@ -290,13 +301,16 @@ int main() {
     const int64_t rows = lanes * bit_kernels().strip_depth;
     const int64_t sizes[] = {lanes - 1, lanes, lanes + 1, lanes + 255, rows + 256, 2 * rows + 77};
     for (const int64_t m : k % 3 == 0 ? std::span(sizes) : std::span(sizes).first(2)) {
-      test_pair(scoring, rows + 1 + below(rows), m, alphabets[k % 4], k % 2 == 0 ? 1 : 0.3);
+      const int64_t n = rows + 1 + below(rows);
+      test_pair(scoring, n, m, alphabets[k % 4], 1);
+      test_pair(scoring, apart(n, m, alphabets[k % 4]), "apart");
     }
     // Three to five strips, of which two may go on side by side.
     if (k % 3 == 1) {
       for (const int64_t m : {2 * lanes + 511, 2 * lanes + 512, 2 * lanes + 650, 5 * lanes}) {
         const int64_t n = (2 + below(3)) * rows + 1 + below(rows);
-        test_pair(scoring, n, m, alphabets[k % 4], k % 2 == 0 ? 1 : 0.3);
+        test_pair(scoring, n, m, alphabets[k % 4], 1);
+        test_pair(scoring, apart(n, m, alphabets[k % 4]), "apart");
       }
     }
     for (int round = 0; round < 24; ++round) test_cross(scoring, 1 + below(200), round);

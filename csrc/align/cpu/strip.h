@@ -41,7 +41,7 @@ struct State {
 };
 
 // Horizontal differences above row 0 and, as steps go by, below the last row, by column: bit 63 of
-// word column of each plane. Columns are read `lanes` steps before they are written.
+// word column of each plane. A column is written `lanes` - 1 steps after it is read.
 struct Border {
   const uint64_t* above;
   uint64_t* below;
