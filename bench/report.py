@@ -31,6 +31,7 @@ OTHERS = "Other types and layouts, one core, k = 3 (no goal)"
 ALIGN_GOALS = "Alignment: goals, match +1, mismatch -2, gap -2, one core unless said otherwise"
 ALIGN_PEERS = "Alignment beside its peers, the same scoring, one core"
 COMPARE = "Comparison with neurons"
+_NUMBERS = (("family", "cpu family"), ("model", "model"))
 PASSES = ("forward", "backward", "forward, backward")
 TABLES = (
     FORWARD,
@@ -97,8 +98,8 @@ class Report:
         name = _processor()
         about = f"{machine(command)}\n- Taken by other processes: {self.disturbance()}"
         text = f"# {name}\n\n{self.verdict()}.\n\n{about}\n\n{self.text()}\n"
-        plain = re.sub(r"\([^)]*\)", " ", name).lower()
-        path = FIGURES / f"{'-'.join(re.findall('[a-z0-9]+', plain))}.md"
+        plain = re.sub(r"\(R\)|[^a-z0-9]+", "-", name, flags=re.IGNORECASE)
+        path = FIGURES / f"{re.sub('-+', '-', plain).strip('-').lower()}.md"
         write_whole(path, text)
         replace_between(README, BEGIN, END, index())
         return path
@@ -146,11 +147,14 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
+    """Return name, family and model: a cloud tells little more than the maker by the name."""
+    about: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.machine()
+        about.setdefault(key.strip(), value.strip())
+    name = about.get("model name", platform.machine())
+    numbers = [f"{what} {about[key]}" for what, key in _NUMBERS if key in about]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def _cache(level: int) -> str:

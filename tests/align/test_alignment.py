@@ -48,6 +48,15 @@ def test_the_published_pair():
     assert alignment.cigar == "6=1D4=1D4=1D7="
 
 
+@pytest.mark.parametrize("length", [127, 128, 129, 255, 256, 257, 511, 512, 513])
+def test_the_path_is_best_where_the_second_fills_a_vector(length):
+    random = np.random.default_rng(0)
+    a = [*random.integers(0, 4, 20).tolist(), *[5] * 1024]
+    b = random.integers(0, 4, length).tolist()
+    found = align.align(a, b, align.Scoring(1, -2, -1))
+    assert found.rescore() == found.score
+
+
 def test_pairs_counts_identity_and_cigar(small):
     assert small.pairs == [(0, 0), (1, None), (2, None), (None, 1), (3, 2), (4, 3)]
     assert small.counts == Counts(matches=2, mismatches=1, gaps=3, gap_openings=2, columns=6)
