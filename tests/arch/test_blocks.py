@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurn import align, arch
-from neurn.arch.stages import _repeats
+from neurn.arch.stage import _repeats
 from tests.align.reference import costs
 
 

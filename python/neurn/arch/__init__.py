@@ -6,7 +6,7 @@ from neurn.arch.graded import Graded
 from neurn.arch.layers import Layer, LayerSequence
 from neurn.arch.read import TraceError, sequence
 from neurn.arch.similarity import Clusters, Similarity, diversity, similarity
-from neurn.arch.stages import Stage, stages
+from neurn.arch.stage import Stage, stages
 from neurn.arch.vocabulary import CANONICAL, FINE, PUBLISHED, VOCABULARIES, Vocabulary
 from neurn.arch.zoom import zoom
 

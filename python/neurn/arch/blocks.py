@@ -14,7 +14,7 @@ import numpy.typing as npt
 from neurn import align
 from neurn.arch.graded import Graded, gap_scores, prepared
 from neurn.arch.layers import LayerSequence
-from neurn.arch.stages import Stage, stages
+from neurn.arch.stage import Stage, stages
 
 _SHOWN = 12  # layers of a unit in text
 
