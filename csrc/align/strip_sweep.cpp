@@ -127,8 +127,8 @@ int64_t StripSweep::sweep_joined(bool keep) {
         other = &stream;
       }
     }
-    if (other != nullptr && next->call.kind == other->call.kind &&
-        next->call.kind == SweepKind::middle) {
+    // Then the other is middle, too.
+    if (other != nullptr && next->call.kind == SweepKind::middle) {
       const int64_t steps = std::min(next->steps(), other->steps());
       next->call.end = next->call.begin + steps;
       other->call.end = other->call.begin + steps;

@@ -36,9 +36,8 @@ class StripSweep {
   int64_t a_size() const { return a_.size; }
   int64_t b_size() const { return b_.size; }
   int64_t strips() const { return strips_; }
-  int64_t top(int64_t strip) const {
-    return strip * shape_.rows() - pad_;
-  }  // row of a of its first
+  // The row of a that is a strip's first; below 0 where the first strip has too many.
+  int64_t top(int64_t strip) const { return strip * shape_.rows() - pad_; }
   size_t state_words() const { return static_cast<size_t>(shape_.state_words(scoring_.planes)); }
   void poll() const { poll_(); }
   // Columns [low, high) that a strip sweeps: those of the band in any of its rows.
