@@ -42,8 +42,8 @@ struct StripCall {
   int64_t column_stride;
   const uint64_t* column_starts;
   const uint64_t* rows;  // token[vectors of a strip][token_planes], keep, selected
-  // join: the rows before, and 1 from the target's beginning on.
-  const uint64_t *rows_before, *column_started;
+  // join: the rows before, what they are shown, and 1 from the target's beginning on.
+  const uint64_t *rows_before, *column_before, *column_started;
   uint64_t* state;                  // v[vectors of a strip][planes], h[planes]
   int64_t begin, end;               // steps
   uint8_t* selected;                // 4 bytes for each vector and step

@@ -1,6 +1,7 @@
 #include "strip_sweep.h"
 
 #include <bit>
+#include <tuple>
 
 namespace neurn::align {
 namespace {
@@ -9,6 +10,8 @@ namespace {
 constexpr int64_t least_steps_kept = 128, most_kept_words = int64_t{1} << 23;
 // At a time, of strips that go on side by side, so that one does not wait long for the other.
 constexpr int64_t steps_at_once = 256;
+// A step of a strip alone, in steps of two side by side.
+constexpr double step_alone = 1.4;
 
 }  // namespace
 
@@ -25,13 +28,6 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
       kept_every_(least_steps_kept) {
   const int64_t most_states = most_kept_words / static_cast<int64_t>(state_words());
   while (kept_every_ < b.size && strips_ * (b.size / kept_every_) > most_states) kept_every_ *= 2;
-  std::vector<Token> twice;
-  if (joins()) {
-    twice.reserve(static_cast<size_t>(b.size + shape_.lanes()));
-    twice.assign(b.data, b.data + b.size);
-    twice.insert(twice.end(), b.data, b.data + shape_.lanes());
-    b = {twice.data(), static_cast<int64_t>(twice.size())};
-  }
   tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
   std::vector<Token> start(static_cast<size_t>(kept_every_ + shape_.lanes()), 1);
   started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
@@ -50,17 +46,39 @@ int64_t StripSweep::sweep(int64_t width, bool keep) {
   }
   kept_.clear();
   if (keep) prepare_kept();
-  return width < 0 && joins() ? sweep_joined(keep) : sweep_apart(keep);
+  const int64_t count = streams();
+  return count > 0 ? sweep_joined(count, keep) : sweep_apart(keep);
 }
 
-double StripSweep::cost(int64_t width) {
+double StripSweep::cost(int64_t width) { return steps(width) / steps(-1); }
+
+double StripSweep::steps(int64_t width) {
   width_ = width;
-  double steps = 0;
+  const int64_t count = streams();
+  int64_t steps = shape_.lanes();
   for (int64_t strip = 0; strip < strips_; ++strip) {
     const auto [low, high] = window(strip);
-    steps += static_cast<double>(high - low + shape_.lanes());
+    steps += high - low + (count > 0 ? 0 : shape_.lanes());
   }
-  return steps / (static_cast<double>(b_.size + shape_.lanes()) * static_cast<double>(strips_));
+  return static_cast<double>(steps) * (count == 2 ? 1 : step_alone);
+}
+
+int64_t StripSweep::overlap(int64_t apart) const {
+  int64_t least = b_.size;
+  for (int64_t strip = apart; strip < strips_; ++strip) {
+    least = std::min(least, window(strip - apart).second - window(strip).first);
+  }
+  return least;
+}
+
+int64_t StripSweep::streams() const {
+  // Not before all lanes of a strip have begun, and it is settled.
+  if (strips_ == 1 || overlap(1) <= shape_.lanes()) return 0;
+  // While one joins its next strip, the other has to come far enough for that: it needs as many
+  // columns.
+  const int64_t enough = 2 * (shape_.lanes() + steps_at_once);
+  const bool two = kernels_.run_two_strips != nullptr && std::min(overlap(1), overlap(2)) >= enough;
+  return two ? 2 : 1;
 }
 
 int64_t StripSweep::sweep_apart(bool keep) {
@@ -98,12 +116,8 @@ int64_t StripSweep::sweep_apart(bool keep) {
   return score + sum_border(strips_, from, b_.size);
 }
 
-int64_t StripSweep::sweep_joined(bool keep) {
-  // While one stream joins its next strip, the other has to come far enough for that: it needs as
-  // many columns.
-  const bool two =
-      kernels_.run_two_strips != nullptr && b_.size >= 2 * (shape_.lanes() + steps_at_once);
-  const int64_t count = two ? 2 : 1;
+int64_t StripSweep::sweep_joined(int64_t count, bool keep) {
+  gained_ = 0;
   std::vector<Stream> streams;
   for (int64_t strip = 0; strip < std::min(count, strips_); ++strip) {
     streams.emplace_back(kernels_, scoring_.token_planes, state_words(), strip, count);
@@ -139,7 +153,7 @@ int64_t StripSweep::sweep_joined(bool keep) {
     }
     advance(*next, keep);
   }
-  return sum_border(strips_, 0, b_.size);
+  return gained_;
 }
 
 void StripSweep::enter(Stream& stream, bool keep) {
@@ -148,63 +162,66 @@ void StripSweep::enter(Stream& stream, bool keep) {
   place(stream.strip, stream.rows);
   stream.call.rows = stream.rows.data();
   stream.call.rows_before = stream.before.data();
+  stream.high_before = stream.high;
+  std::tie(stream.low, stream.high) = window(stream.strip);
   stream.step = first_step(stream.strip);
   choose(stream, keep);
 }
 
 void StripSweep::choose(Stream& stream, bool keep) {
-  const int64_t columns = b_.size, over = shape_.lanes() - 1, t = stream.step;
+  const int64_t lanes = shape_.lanes(), over = lanes - 1, t = stream.step;
+  const int64_t columns = stream.high - stream.low;
   StripCall& call = stream.call;
   int64_t end = stream.stride == 1 ? columns + over : t + steps_at_once;
-  if (keep) end = std::min(end, t + kept_every_ - t % kept_every_);
+  if (t == lanes) settle(stream.strip, stream.state);
+  if (keep) {
+    end = std::min(end, t + kept_every_ - t % kept_every_);
+    keep_state(stream.state, stream.strip, t);
+  }
+  call.column_starts = starts(stream.low);
+  call.border = borders_.above(stream.strip);
   if (joined(stream)) {
-    // Steps columns .. of the strip before in this stream.
+    const int64_t strip = stream.strip - stream.stride;
+    const int64_t step = stream.high_before - window(strip).first + t;
     end = std::min(end, over);
     if (keep) {
-      keep_state(stream.state, stream.strip, t);
-      keep_state(stream.state, stream.strip - stream.stride, columns + t);
-      end = std::min(end, t + kept_every_ - (columns + t) % kept_every_);
+      keep_state(stream.state, strip, step);
+      end = std::min(end, t + kept_every_ - step % kept_every_);
     }
+    const int64_t behind = stream.high_before - stream.low;
     call.kind = SweepKind::join;
-    call.column_starts = start_.first() - columns;
-    call.column_started = started_.first() - columns;
-    call.border = borders_.above(stream.strip) - columns;
-    call.border_below = borders_.above(stream.strip - stream.stride + 1);
-    call.begin = columns + t;
-    call.end = columns + end;
-    return;
+    call.column_before = tokens_.first() + behind;
+    call.column_started = started_.first() - stream.low;
+    call.border_below = borders_.above(strip + 1) + behind;
+  } else {
+    const bool begins = t < lanes, last = stream.strip + stream.stride >= strips_;
+    end = std::min(end, begins ? lanes : last ? columns + over : columns);
+    call.kind = begins ? SweepKind::begin : SweepKind::middle;
+    call.border_below = borders_.above(stream.strip + 1);
   }
-  const bool begins = t < shape_.lanes();
-  const bool last = stream.strip + stream.stride >= strips_;
-  end = std::min(end, begins ? shape_.lanes() : last ? columns + over : columns);
-  if (t == shape_.lanes()) settle(stream.strip, stream.state);
-  if (keep) keep_state(stream.state, stream.strip, t);
-  call.kind = begins ? SweepKind::begin : SweepKind::middle;
-  call.column_starts = starts(0);
-  call.border = borders_.above(stream.strip);
-  call.border_below = borders_.above(stream.strip + 1);
-  call.begin = t;
-  call.end = end;
+  call.begin = stream.low + t;
+  call.end = stream.low + end;
 }
 
 bool StripSweep::ready(const Stream& stream, const std::vector<Stream>& streams) const {
   if (stream.strip == 0 || streams.size() == 1) return true;
   const Stream& other = streams[static_cast<size_t>(1 - (&stream - streams.data()))];
-  if (other.ended) return true;
-  const int64_t over = shape_.lanes() - 1;
-  const int64_t written = other.strip < stream.strip ? other.step - over
-                          : joined(other)            ? b_.size + other.step - over
-                                                     : b_.size;
-  return std::min(stream.step + stream.steps(), b_.size) <= written;
+  // Below the strip above: nothing from its last column on.
+  const int64_t over = shape_.lanes() - 1, columns = window(stream.strip - 1).second;
+  const int64_t written = other.strip < stream.strip && !other.ended ? other.low + other.step - over
+                          : other.strip > stream.strip && joined(other)
+                              ? columns + other.step - over
+                              : columns;
+  return std::min(stream.call.end, columns) <= written;
 }
 
 void StripSweep::advance(Stream& stream, bool keep) {
   const bool was_joined = joined(stream);
   const bool last = stream.strip + stream.stride >= strips_;
+  const int64_t columns = stream.high - stream.low;
   stream.step += stream.steps();
-  // Below the strip that has ended.
-  if (keep && was_joined && !joined(stream)) keep_border(stream.strip - stream.stride + 1);
-  if (stream.step < b_.size || (last && stream.step < b_.size + shape_.lanes() - 1)) {
+  if (was_joined && !joined(stream)) leave(stream.strip - stream.stride, keep);
+  if (stream.step < columns || (last && stream.step < columns + shape_.lanes() - 1)) {
     return choose(stream, keep);
   }
   if (!last) {
@@ -212,7 +229,14 @@ void StripSweep::advance(Stream& stream, bool keep) {
     return enter(stream, keep);
   }
   stream.ended = true;
-  if (keep && stream.strip + 1 < strips_) keep_border(stream.strip + 1);
+  leave(stream.strip, keep);
+}
+
+void StripSweep::leave(int64_t strip, bool keep) {
+  const int64_t from = window(strip).first, below = strip + 1;
+  // Down the column before the first of the next strip, nothing is gained.
+  gained_ += sum_border(below, from, below < strips_ ? window(below).first : b_.size);
+  if (keep && below < strips_) keep_border(below);
 }
 
 void StripSweep::prepare_kept() {

@@ -20,7 +20,7 @@ class StripSweep {
   // the best path. keep: what the way back needs.
   int64_t sweep(int64_t width, bool keep);
 
-  // Share of the whole matrix that a band costs.
+  // What a band costs, as a share of what the whole matrix does.
   double cost(int64_t width);
 
   // The least width whose band holds every path that reaches a shifted score: one that leaves it
@@ -75,7 +75,8 @@ class StripSweep {
     std::vector<uint64_t> state;
     StripCall call{};  // of the steps that come next
     int64_t strip;
-    const int64_t stride;  // to the strip that follows
+    const int64_t stride;                        // to the strip that follows
+    int64_t low = 0, high = 0, high_before = 0;  // columns of the strip, and of the one before
     int64_t step = 0;
     bool ended = false;
 
@@ -89,17 +90,19 @@ class StripSweep {
     int64_t steps() const { return call.end - call.begin; }
   };
 
-  // Whether each strip of the whole matrix can begin while the one above ends: not before all lanes
-  // of that have begun and it is settled.
-  bool joins() const { return strips_ > 1 && b_.size > shape_.lanes(); }
+  // How many strips can be swept at a time, each of which begins while the one before it in the
+  // same lanes ends; 0: each has to end before the next begins.
+  int64_t streams() const;
+  // The fewest columns that any two strips so far from each other have in common.
+  int64_t overlap(int64_t apart) const;
   // Lanes above all rows have nothing to do.
   int64_t first_step(int64_t strip) const { return strip == 0 ? pad_ / shape_.depth : 0; }
 
   int64_t sweep_apart(bool keep);
 
-  // One or two strips at a time, of which each is followed by the next but that many: lane after
-  // lane goes over from the last column of one to the first of the other.
-  int64_t sweep_joined(bool keep);
+  // So many strips at a time, of which each is followed by the next but that many: lane after lane
+  // goes over from the last column of one to the first of the other.
+  int64_t sweep_joined(int64_t count, bool keep);
   bool joined(const Stream& stream) const {
     return stream.strip >= stream.stride && stream.step < shape_.lanes() - 1;
   }
@@ -109,6 +112,8 @@ class StripSweep {
   // Whether the border above is there for all of the next steps.
   bool ready(const Stream& stream, const std::vector<Stream>& streams) const;
   void advance(Stream& stream, bool keep);
+  // Once the border below a strip is there.
+  void leave(int64_t strip, bool keep);
 
   void prepare_kept();
   uint64_t* place_of(int64_t strip, int64_t step) const {
@@ -130,6 +135,7 @@ class StripSweep {
 
   // Of the border above a strip.
   int64_t sum_border(int64_t strip, int64_t from, int64_t to) const;
+  double steps(int64_t width);
   std::vector<uint64_t> pack_border(int64_t strip, int64_t low, int64_t high) const;
 
   const BitKernels& kernels_;
@@ -139,7 +145,7 @@ class StripSweep {
   const std::function<void()>& poll_;
   const int64_t strips_, pad_;
   int64_t kept_every_;
-  int64_t width_ = -1;
+  int64_t width_ = -1, gained_ = 0;
   ColumnPlanes tokens_, start_, started_;
   Borders borders_;
   std::vector<Kept> kept_;

@@ -53,7 +53,9 @@ template <Sweep sweep, int K, class Cell>
   constexpr int B = Cell::planes;
   const Columns columns{call.column_token, call.column_stride, call.column_starts};
   Before<K> before{};
-  if constexpr (sweep.joins) before = {load_rows<K>(call.rows_before), call.column_started};
+  if constexpr (sweep.joins) {
+    before = {load_rows<K>(call.rows_before), call.column_before, call.column_started};
+  }
   State<Cell> state;
   const uint64_t* from = call.state;
   for (int u = 0; u < strip_depth; ++u) {
@@ -96,8 +98,14 @@ template <Sweep sweep, class Cell, int K>
   StripRun<sweep, Cell, K> two = load_strip<sweep, K>(other, cell);
   const int64_t ahead = other.begin - call.begin;
   for (int64_t t = call.begin; t < call.end; ++t) {
-    one.step(t);
-    two.step(t + ahead);
+    one.begin(t);
+    two.begin(t + ahead);
+    unroll<strip_depth>([&](auto u) NEURN_LAMBDA {
+      one.template row<decltype(u)::value>(t);
+      two.template row<decltype(u)::value>(t + ahead);
+    });
+    one.end(t);
+    two.end(t + ahead);
   }
   store_state<Cell>(one.state(), call.state);
   store_state<Cell>(two.state(), other.state);

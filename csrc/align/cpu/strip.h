@@ -48,49 +48,29 @@ struct Border {
   int64_t stride;
 };
 
-// The rows that a lane held before its target began: the strip above ends while the one below
+// What a lane held and was shown before its target began: the strip above ends while the one below
 // begins.
 template <int K>
 struct Before {
   Rows<K> rows;
-  const uint64_t* started;  // as Columns: 1 from the target's beginning on
+  const uint64_t *token, *started;  // as Columns; 1 from the target's beginning on
 };
 
-// next_word and double_last_word together pass each lane's value on to the next lane.
-[[gnu::always_inline]] inline Bits next_word(Bits x) {
+// Each lane's value, passed on to the next lane; the first one takes the highest bit of `from`.
+[[gnu::always_inline]] inline Bits next_lane(Bits x, uint64_t from) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(
-      _mm512_alignr_epi64(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(x), 1));
-#else
-  Bits order;
-  for (int w = 0; w < words; ++w) order[w] = (w + 1) % words;
-  return __builtin_shuffle(x, order);
-#endif
-}
-
-[[gnu::always_inline]] inline Bits double_last_word(Bits x) {
-#if defined(__AVX512F__)
+  // The last word becomes the first, doubled: all but the turn is done on 128 bits.
   const __m512i y = reinterpret_cast<__m512i>(x);
-  return reinterpret_cast<Bits>(_mm512_mask_add_epi64(y, 0x80, y, y));
+  const __m128i first = _mm512_castsi512_si128(y);
+  const __m128i carry = _mm_srli_epi64(_mm_cvtsi64_si128(static_cast<int64_t>(from)), 63);
+  const __m128i last = _mm_or_si128(_mm_add_epi64(first, first), carry);
+  return reinterpret_cast<Bits>(_mm512_alignr_epi64(_mm512_castsi128_si512(last), y, 1));
 #else
-  Bits last{};
+  Bits order, last{};
+  for (int w = 0; w < words; ++w) order[w] = (w + 1) % words;
   last[words - 1] = ~uint64_t{0};
-  return x + (x & last);
-#endif
-}
-
-// double_last_word(turned) with the carry of `from`.
-[[gnu::always_inline]] inline Bits carried_on(Bits turned, Bits from) {
-#if defined(__AVX512F__)
-  const Bits top = broadcast(uint64_t{1} << 63);
-  const Bits mixed = logic([](auto y, auto x, auto t) NEURN_LAMBDA { return (x & ~t) | (y & t); },
-                           from, turned, top);
-  return reinterpret_cast<Bits>(_mm512_mask_rol_epi64(reinterpret_cast<__m512i>(turned), 0x80,
-                                                      reinterpret_cast<__m512i>(mixed), 1));
-#else
-  Bits last{};
-  last[words - 1] = 1;
-  return double_last_word(turned) | (from >> 63 & last);
+  const Bits turned = __builtin_shuffle(x, order);
+  return (turned + (turned & last)) | (broadcast(from >> 63) & last);
 #endif
 }
 
@@ -138,7 +118,11 @@ class StripRun {
         started_(before.started - (sweep.joins ? words - 1 : 0)),
         selected_(selected - (sweep.selects ? begin * 4 * U : 0)),
         trace_(trace - (sweep.traces ? begin * 2 * U * words : 0)) {
-    for (int k = 0; k < K; ++k) plane_[k] = columns.token + k * columns.stride - (words - 1);
+    for (int k = 0; k < K; ++k) {
+      const int64_t at = k * columns.stride - (words - 1);
+      plane_[k] = columns.token + at;
+      plane_before_[k] = before.token + (sweep.joins ? at : 0);
+    }
     for (int k = 0; k < B; ++k) {
       over_[k] = border.above + (sweep.borders ? k * border.stride : 0);
       under_[k] = border.below + (sweep.borders ? k * border.stride - (lanes - 1) : 0);
@@ -146,57 +130,57 @@ class StripRun {
   }
 
   [[gnu::always_inline]] void step(int64_t t) {
-    Bits* const h = now_.h;
-    for (int k = 0; k < B; ++k) {
-      const Bits turned = next_word(h[k]);
-      if constexpr (sweep.borders) {
-        h[k] = carried_on(turned, broadcast(over_[k][t]));
-      } else {
-        h[k] = double_last_word(turned);
+    begin(t);
+    unroll<U>([&](auto u) NEURN_LAMBDA { row<decltype(u)::value>(t); });
+    end(t);
+  }
+
+  // A step in parts, for strips that take turns: begin, each row of the lanes, end.
+  [[gnu::always_inline]] void begin(int64_t t) {
+    if constexpr (sweep.starts) fresh_ = load(starts_ + t);
+    if constexpr (sweep.joins) begun_ = load(started_ + t);
+    compare(rows_, plane_, t, differ_);
+    if constexpr (sweep.joins) {
+      Bits earlier[U];
+      compare(before_.rows, plane_before_, t, earlier);
+      for (int u = 0; u < U; ++u) {
+        differ_[u] =
+            logic([](auto x, auto y, auto now) NEURN_LAMBDA { return (x & now) | (y & ~now); },
+                  differ_[u], earlier[u], begun_);
       }
     }
-    Bits shown[K];
-    for (int k = 0; k < K; ++k) shown[k] = load(plane_[k] + t);
-    [[maybe_unused]] Bits fresh, begun;
-    if constexpr (sweep.starts) fresh = load(starts_ + t);
-    if constexpr (sweep.joins) begun = load(started_ + t);
-    unroll<U>([&](auto index) NEURN_LAMBDA {
-      constexpr int u = decltype(index)::value;
-      Bits* v = now_.v[u];
-      if constexpr (sweep.keeps) {
-        const Bits keep = sweep.joins ? before_.rows.keep[u] | begun : rows_.keep[u];
-        for (int k = 0; k < B; ++k) h[k] &= keep;
+    for (int k = 0; k < B; ++k) now_.h[k] = next_lane(now_.h[k], sweep.borders ? over_[k][t] : 0);
+  }
+
+  template <int u>
+  [[gnu::always_inline]] void row(int64_t t) {
+    Bits *const v = now_.v[u], *const h = now_.h;
+    if constexpr (sweep.keeps) {
+      const Bits keep = sweep.joins ? before_.rows.keep[u] | begun_ : rows_.keep[u];
+      for (int k = 0; k < B; ++k) h[k] &= keep;
+    }
+    if constexpr (sweep.starts) {
+      for (int k = 0; k < B; ++k) v[k] &= ~fresh_;
+    }
+    if constexpr (sweep.traces) {
+      Bits diagonal, up;
+      cell_.template step<true>(v, h, differ_[u], &diagonal, &up);
+      uint64_t* const to = trace_ + t * 2 * U * words;
+      store(to + u * words, diagonal);
+      store(to + (U + u) * words, up);
+    } else {
+      cell_.template step<false>(v, h, differ_[u], nullptr, nullptr);
+    }
+    if constexpr (sweep.selects) {
+      for (int k = 0; k < B; ++k) {
+        selected_[(t * U + u) * 4 + k] = words_with(h[k], rows_.selected[u]);
       }
-      if constexpr (sweep.starts) {
-        for (int k = 0; k < B; ++k) v[k] &= ~fresh;
-      }
-      const auto own = [&](int k) NEURN_LAMBDA {
-        if constexpr (!sweep.joins) return rows_.token[u][k];
-        return logic([](auto x, auto y, auto now) NEURN_LAMBDA { return (x & now) | (y & ~now); },
-                     rows_.token[u][k], before_.rows.token[u][k], begun);
-      };
-      Bits differ = shown[0] ^ own(0);
-      for (int k = 1; k < K; ++k) {
-        differ = logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); }, differ,
-                       shown[k], own(k));
-      }
-      if constexpr (sweep.traces) {
-        Bits diagonal, up;
-        cell_.template step<true>(v, h, differ, &diagonal, &up);
-        uint64_t* const to = trace_ + t * 2 * U * words;
-        store(to + u * words, diagonal);
-        store(to + (U + u) * words, up);
-      } else {
-        cell_.template step<false>(v, h, differ, nullptr, nullptr);
-      }
-      if constexpr (sweep.selects) {
-        for (int k = 0; k < B; ++k) {
-          selected_[(t * U + u) * 4 + k] = words_with(h[k], rows_.selected[u]);
-        }
-      }
-    });
+    }
+  }
+
+  [[gnu::always_inline]] void end(int64_t t) {
     if constexpr (sweep.borders) {
-      for (int k = 0; k < B; ++k) under_[k][t] = h[k][0];
+      for (int k = 0; k < B; ++k) under_[k][t] = now_.h[k][0];
     }
   }
 
@@ -205,11 +189,24 @@ class StripRun {
  private:
   static constexpr int B = Cell::planes, U = strip_depth;
 
+  [[gnu::always_inline]] static void compare(const Rows<K>& rows, const uint64_t* const* plane,
+                                             int64_t t, Bits* differ) {
+    for (int k = 0; k < K; ++k) {
+      const Bits shown = load(plane[k] + t);
+      for (int u = 0; u < U; ++u) {
+        differ[u] = k == 0 ? shown ^ rows.token[u][0]
+                           : logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); },
+                                   differ[u], shown, rows.token[u][k]);
+      }
+    }
+  }
+
   const Cell cell_;
   const Rows<K> rows_;
   const Before<K> before_;
   State<Cell> now_;
-  const uint64_t* plane_[K];
+  Bits differ_[U], fresh_{}, begun_{};
+  const uint64_t *plane_[K], *plane_before_[K];
   const uint64_t* const starts_;
   const uint64_t* const started_;
   const uint64_t* over_[B];
