@@ -52,19 +52,20 @@ struct StripCall {
   uint64_t* trace;
 };
 
-// What cpu/windows.h says: steps of half of a strip's lanes, all of them begun.
+// What cpu/windows.h says: steps of parts of a strip's lanes, all of them begun.
+inline constexpr int windows_at_once = 4;
 struct Window {
-  const uint64_t* state;   // before step `begin`, of all lanes
-  const uint64_t* border;  // above lane 0 in step `begin`
+  const uint64_t* state;  // before step `begin`, of all lanes
   int64_t begin, first_lane;
 };
 struct WindowsCall {
   BitScoring scoring;
-  const uint64_t* column_token;
+  const uint16_t* column_token;  // the low parts of a strip's words
   int64_t column_stride;
   const uint64_t* rows;
-  int64_t border_stride;
-  Window windows[2];
+  Window windows[windows_at_once];
+  // By step and plane, a vector with what comes to each window's first lane, where it is there.
+  const uint64_t* above;
   int64_t steps;
   // As a strip's, with lanes where cpu/windows.h puts them.
   uint64_t* trace;
@@ -110,12 +111,14 @@ struct BitKernels {
   // Of two, both `middle` or both `set`, as many steps as the first has: faster than one after the
   // other. Null where it is not.
   void (*run_two_strips)(const StripCall&, const StripCall&);
-  // Traces two windows of one strip at a time. Null where there is nothing to gain.
+  // Traces windows of one strip side by side. Null where there is nothing to gain.
   void (*trace_windows)(const WindowsCall&);
   // Planes 0 .. token_planes - 1 of size columns, and `after` more words behind them; `words`
   // words before each plane are zeros.
   void (*fill_columns)(const Token* tokens, int64_t size, int64_t after, int token_planes,
                        uint64_t* planes, int64_t stride);
+  // The low 16 bits of each word.
+  void (*narrow_columns)(const uint64_t* plane, int64_t count, uint16_t* narrow);
   // Sum over steps of the differences of selected word w of vector u.
   int64_t (*sum_selected)(const uint8_t* selected, int64_t steps, int u, int w, int planes);
   // Bit 63 of each of count words, 64 to a word.

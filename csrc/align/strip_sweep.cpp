@@ -7,7 +7,11 @@ namespace neurn::align {
 namespace {
 
 // Steps between two states that are kept for the way back, unless these take more words: then more.
-constexpr int64_t least_steps_kept = 128, most_kept_words = int64_t{1} << 23;
+// Windows have room for half of their lanes.
+int64_t least_steps_kept(const BitKernels& kernels) {
+  return kernels.trace_windows == nullptr ? 128 : StripShape(kernels).lanes() / windows_at_once / 2;
+}
+constexpr int64_t most_kept_words = int64_t{1} << 23;
 // At a time, of strips that go on side by side, so that one does not wait long for the other.
 constexpr int64_t steps_at_once = 256;
 // A step of a strip alone, in steps of two side by side.
@@ -25,7 +29,7 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
       poll_(poll),
       strips_((a.size + shape_.rows() - 1) / shape_.rows()),
       pad_(strips_ * shape_.rows() - a.size),
-      kept_every_(least_steps_kept) {
+      kept_every_(least_steps_kept(kernels)) {
   const int64_t most_states = most_kept_words / static_cast<int64_t>(state_words());
   while (kept_every_ < b.size && strips_ * (b.size / kept_every_) > most_states) kept_every_ *= 2;
   tokens_.fill(kernels, b.data, b.size, scoring.token_planes);

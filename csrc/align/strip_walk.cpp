@@ -1,7 +1,7 @@
 #include "strip_walk.h"
 
 #include <algorithm>
-#include <optional>
+#include <vector>
 
 namespace neurn::align {
 namespace {
@@ -26,15 +26,7 @@ class Walk {
           return Place{shape_.words - 1 - lane % shape_.words, lane / shape_.words};
         })) {
     borders_.get(shape_.lanes(), sweep_.kept_every(), sweep_.scoring().planes);
-    if (sweep_.kernels().trace_windows == nullptr) return;
-    second_border_.get(shape_.lanes(), sweep_.kept_every(), sweep_.scoring().planes);
-    // A window's lanes have half of each word, and the second window comes behind the first.
-    for (int which = 0; which < 2; ++which) {
-      window_[which] = places(shape_.rows() / 2, [&](int64_t lane) {
-        const int64_t half = (which + 1) * shape_.words - 1 - lane % shape_.words;
-        return Place{half / 2, half % 2 * 32 + lane / shape_.words};
-      });
-    }
+    if (traces_windows()) prepare_windows();
   }
 
   void run(std::vector<Move>& path) {
@@ -49,7 +41,7 @@ class Walk {
       const int64_t first = std::max<int64_t>(top, 0);
       left_to(high - 1);
       if (i_ >= first && j_ >= low) sweep_.place(strip, rows_);
-      ahead_.reset();
+      ahead_.clear();
       while (i_ >= first && j_ >= low) {
         again(strip, low, shape_.lane_of(i_ - top));
         follow(top, first, low);
@@ -110,32 +102,39 @@ class Walk {
   // Makes the steps known that lead to `lane` in the path's column, from the last kept state on.
   void again(int64_t strip, int64_t low, int64_t lane) {
     const int64_t last = j_ + lane, step = sweep_.kept_step(strip, last - low);
-    if (ahead_ && ahead_->begin == low + step && holds(ahead_->first_lane, lane)) {
-      now_ = *ahead_;
+    for (const Known& known : ahead_) {
+      if (known.begin != low + step || !holds(known.first_lane, lane)) continue;
+      now_ = known;
       return;
     }
     trace_ = trace_memory_.get(sweep_.kept_every() * trace_words_);
-    const bool windows = sweep_.kernels().trace_windows != nullptr &&
-                         sweep_.kept_every() <= shape_.lanes() / 4 &&
-                         step - sweep_.kept_every() >= shape_.lanes();
-    if (windows) {
+    if (traces_windows() && step >= shape_.lanes()) {
       trace_windows(strip, low, step, lane);
     } else {
       trace_strip(strip, low, step, last);
     }
   }
 
+  bool traces_windows() const {
+    return sweep_.kernels().trace_windows != nullptr && sweep_.kept_every() <= window_lanes() / 2;
+  }
+  int64_t window_lanes() const { return shape_.lanes() / windows_at_once; }
+
   // Whether a window beginning with `first` has all that a path which ends in `lane` may depend on.
   // In each step back it comes from the same lane or the one above.
   bool holds(int64_t first, int64_t lane) const {
-    return lane < first + shape_.lanes() / 2 && (first == 0 || lane - first >= sweep_.kept_every());
+    return lane < first + window_lanes() && (first == 0 || lane - first >= sweep_.kept_every());
   }
 
   void trace_strip(int64_t strip, int64_t low, int64_t step, int64_t last) {
     const int64_t begin = low + step;
     const uint64_t* state = sweep_.kept_state(strip, step);
     std::copy_n(state, state_.size(), state_.begin());
-    unpack(strip, step, last + 1 - begin, borders_);
+    const auto [bits, words] = kept_border(strip);
+    for (int k = 0; k < sweep_.scoring().planes; ++k) {
+      sweep_.kernels().unpack_border(bits + k * words, words, step, last + 1 - begin,
+                                     borders_.above(0) + k * borders_.stride());
+    }
     StripCall call = sweep_.prepare(rows_, state_, borders_);
     call.border = borders_.above(0) - begin;
     call.border_below = borders_.above(1) - begin;
@@ -148,49 +147,99 @@ class Walk {
     now_ = {trace_, begin, 0, &whole_};
   }
 
+  void prepare_windows() {
+    const ColumnPlanes& tokens = sweep_.tokens();
+    narrow_stride_ = sweep_.b_size() + shape_.lanes();
+    const int planes = sweep_.scoring().token_planes;
+    uint16_t* narrow = narrow_memory_.get<uint16_t>(narrow_stride_ * planes);
+    for (int k = 0; k < planes; ++k) {
+      sweep_.kernels().narrow_columns(tokens.first() + k * tokens.stride(), narrow_stride_,
+                                      narrow + k * narrow_stride_);
+    }
+    const int64_t above_words = sweep_.kept_every() * sweep_.scoring().planes * shape_.words;
+    above_ = above_memory_.get(above_words);
+    std::fill_n(above_, above_words, 0);
+    for (int which = 0; which < windows_at_once; ++which) {
+      window_[which] = places(shape_.rows() / windows_at_once,
+                              [&](int64_t lane) { return place_in_window(which, lane); });
+    }
+  }
+
   // The steps asked for, and those before, which the path probably comes to next.
   void trace_windows(int64_t strip, int64_t low, int64_t step, int64_t lane) {
-    const int64_t every = sweep_.kept_every(), half = shape_.lanes() / 2;
-    // How many lanes above this one the path may be, about, where it comes to the second window.
-    const int64_t spare = half - every - shape_.words;
+    const int64_t every = sweep_.kept_every();
+    // A window has room for a path that goes straight to the matrix's beginning, and for as many
+    // lanes to both sides.
+    const double rows = static_cast<double>(i_ + 1) / shape_.depth;
+    const double slope = rows / (rows + static_cast<double>(j_ + 1));
+    const int64_t spare = (window_lanes() - every - shape_.words) / 2;
     WindowsCall call{};
     call.scoring = sweep_.scoring();
-    call.column_token = sweep_.tokens().first();
-    call.column_stride = sweep_.tokens().stride();
+    call.column_token = narrow_memory_.get<uint16_t>(0);
+    call.column_stride = narrow_stride_;
     call.rows = rows_.data();
+    call.above = above_;
     call.steps = every;
     call.trace = trace_;
-    call.border_stride = borders_.stride();
-    const Borders* const borders[] = {&borders_, &second_border_};
-    for (int which = 0; which < 2; ++which) {
-      Window& window = call.windows[which];
+    ahead_.clear();
+    for (int which = 0; which < windows_at_once; ++which) {
+      // Steps that are not there are those of the window before once more.
       const int64_t from = step - which * every;
-      const int64_t lowest = lane - every - (which == 0 ? 0 : spare);
-      window.first_lane = std::clamp<int64_t>(lowest / shape_.words * shape_.words, 0, half);
+      if (which > 0 && from < shape_.lanes()) {
+        call.windows[which] = call.windows[which - 1];
+        continue;
+      }
+      int64_t lowest = lane - every;
+      if (which > 0) {
+        const int64_t back = j_ + lane - low - (from + every - 1);
+        lowest -= static_cast<int64_t>(slope * static_cast<double>(back)) + spare;
+      }
+      Window& window = call.windows[which];
+      window.first_lane = std::clamp<int64_t>(lowest / shape_.words * shape_.words, 0,
+                                              shape_.lanes() - window_lanes());
       window.begin = low + from;
       window.state = sweep_.kept_state(strip, from);
-      window.border = borders[which]->above(0);
-      if (window.first_lane == 0) unpack(strip, from, every, *borders[which]);
-      (which == 0 ? now_ : ahead_.emplace()) = {trace_, window.begin, window.first_lane,
-                                                &window_[which]};
+      fill_above(strip, from, which, window.first_lane == 0);
+      ahead_.push_back({trace_, window.begin, window.first_lane, &window_[which]});
     }
+    now_ = ahead_.front();
     sweep_.kernels().trace_windows(call);
   }
 
-  // The border above a strip from a step on.
-  void unpack(int64_t strip, int64_t step, int64_t steps, const Borders& to) const {
-    const std::vector<uint64_t>& bits = sweep_.kept_border(strip);
+  // What comes down to a window's first lane, from a step on; nothing where it is not lane 0.
+  void fill_above(int64_t strip, int64_t step, int which, bool there) {
+    if (!there && !filled_[which]) return;
+    filled_[which] = there;
+    const Place at = place_in_window(which, 0);
     const int planes = sweep_.scoring().planes;
-    const int64_t words = static_cast<int64_t>(bits.size()) / planes;
-    for (int k = 0; k < planes; ++k) {
-      sweep_.kernels().unpack_border(bits.data() + k * words, words, step, steps,
-                                     to.above(0) + k * to.stride());
+    const auto [bits, words] = kept_border(strip);
+    for (int64_t t = 0; t < sweep_.kept_every(); ++t) {
+      const int64_t column = step + t, word = column / 64;
+      for (int k = 0; k < planes; ++k) {
+        const bool one = there && word < words && (bits[k * words + word] >> column % 64 & 1) != 0;
+        above_[(t * planes + k) * shape_.words + at.word] = uint64_t{one} << at.bit;
+      }
     }
+  }
+
+  struct Border {
+    const uint64_t* bits;  // plane by plane
+    int64_t words;         // of a plane
+  };
+  Border kept_border(int64_t strip) const {
+    const std::vector<uint64_t>& bits = sweep_.kept_border(strip);
+    return {bits.data(), static_cast<int64_t>(bits.size()) / sweep_.scoring().planes};
   }
 
   struct Place {
     int64_t word, bit;
   };
+  // A window's lanes have a quarter of each word, one window comes behind the other.
+  Place place_in_window(int which, int64_t lane) const {
+    const int64_t part = (which + 1) * shape_.words - 1 - lane % shape_.words;
+    const int64_t bits = 64 / windows_at_once;
+    return {part / windows_at_once, part % windows_at_once * bits + lane / shape_.words};
+  }
   template <class PlaceOf>
   Places places(int64_t rows, const PlaceOf& place_of) const {
     const size_t size = static_cast<size_t>(rows);
@@ -213,13 +262,17 @@ class Walk {
   Move* to_ = nullptr;
   std::vector<uint64_t> state_;
   Buffer trace_memory_;
-  Borders borders_, second_border_;
+  Borders borders_;
   uint64_t* trace_ = nullptr;
   const int64_t trace_words_;  // of a step
   const Places whole_;
-  Places window_[2];
+  Places window_[windows_at_once];
+  Buffer narrow_memory_, above_memory_;
+  int64_t narrow_stride_ = 0;
+  uint64_t* above_ = nullptr;
+  bool filled_[windows_at_once] = {};
   Known now_{};
-  std::optional<Known> ahead_;
+  std::vector<Known> ahead_;
 };
 
 }  // namespace

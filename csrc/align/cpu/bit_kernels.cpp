@@ -155,6 +155,10 @@ void run_trace_windows([[maybe_unused]] const WindowsCall& call) {
 #endif
 }
 
+void narrow_columns(const uint64_t* plane, int64_t count, uint16_t* narrow) {
+  for (int64_t t = 0; t < count; ++t) narrow[t] = static_cast<uint16_t>(plane[t]);
+}
+
 // Numbers of `words` tokens.
 [[gnu::always_inline]] inline Bits widened(const Token* tokens) {
 #if defined(__AVX512F__)
@@ -277,6 +281,7 @@ const BitKernels bit_table{words,
                            two_strips_pay ? run_two_strips : nullptr,
                            has_windows ? run_trace_windows : nullptr,
                            fill_columns,
+                           narrow_columns,
                            sum_selected,
                            pack_border,
                            unpack_border,
