@@ -84,6 +84,7 @@ class StripRows {
     }
   }
   const uint64_t* data() const { return words_.data(); }
+  const std::vector<uint64_t>& words() const { return words_; }
 
  private:
   uint64_t& mark(int which, int64_t row) {

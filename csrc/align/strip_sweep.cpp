@@ -1,7 +1,6 @@
 #include "strip_sweep.h"
 
 #include <bit>
-#include <tuple>
 
 namespace neurn::align {
 namespace {
@@ -14,8 +13,8 @@ int64_t least_steps_kept(const BitKernels& kernels) {
 constexpr int64_t most_kept_words = int64_t{1} << 23;
 // At a time, of strips that go on side by side, so that one does not wait long for the other.
 constexpr int64_t steps_at_once = 256;
-// A step of a strip alone, in steps of two side by side.
-constexpr double step_alone = 1.4;
+// Columns of a border that are added at a time.
+constexpr int64_t block = 64;
 
 }  // namespace
 
@@ -27,11 +26,13 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
       a_(a),
       b_(b),
       poll_(poll),
-      strips_((a.size + shape_.rows() - 1) / shape_.rows()),
-      pad_(strips_ * shape_.rows() - a.size),
+      most_(std::max({scoring.equal, scoring.unequal, int64_t{0}})),
+      count_((a.size + shape_.rows() - 1) / shape_.rows()),
+      pad_(count_ * shape_.rows() - a.size),
       kept_every_(least_steps_kept(kernels)) {
   const int64_t most_states = most_kept_words / static_cast<int64_t>(state_words());
-  while (kept_every_ < b.size && strips_ * (b.size / kept_every_) > most_states) kept_every_ *= 2;
+  while (kept_every_ < b.size && count_ * (b.size / kept_every_) > most_states) kept_every_ *= 2;
+  states_of_strip_ = (b.size + shape_.lanes() - 2) / kept_every_ + 1;
   tokens_.fill(kernels, b.data, b.size, scoring.token_planes);
   std::vector<Token> start(static_cast<size_t>(kept_every_ + shape_.lanes()), 1);
   started_.fill(kernels, start.data(), static_cast<int64_t>(start.size()), 1);
@@ -40,110 +41,50 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
   borders_.get(shape_.lanes(), b_.size, scoring.planes);
 }
 
-int64_t StripSweep::sweep(int64_t width, bool keep) {
-  width_ = width;
-  // Nothing is above the first strip; below a band's strips there is nothing where they end.
-  for (int64_t strip = 0; strip < (width < 0 ? 1 : 2); ++strip) {
-    for (int k = 0; k < scoring_.planes; ++k) {
-      std::fill_n(borders_.above(strip) + k * borders_.stride(), b_.size, 0);
-    }
-  }
+int64_t StripSweep::sweep(int64_t at_least, bool keep) {
+  at_least_ = at_least;
+  lost_ = false;
+  strips_.assign(static_cast<size_t>(count_), {});
   kept_.clear();
-  if (keep) prepare_kept();
-  const int64_t count = streams();
-  return count > 0 ? sweep_joined(count, keep) : sweep_apart(keep);
-}
-
-double StripSweep::cost(int64_t width) { return steps(width) / steps(-1); }
-
-double StripSweep::steps(int64_t width) {
-  width_ = width;
-  const int64_t count = streams();
-  int64_t steps = shape_.lanes();
-  for (int64_t strip = 0; strip < strips_; ++strip) {
-    const auto [low, high] = window(strip);
-    steps += high - low + (count > 0 ? 0 : shape_.lanes());
+  if (keep) {
+    kept_.resize(static_cast<size_t>(count_));
+    const size_t words = static_cast<size_t>(scoring_.planes * kept_words());
+    for (Kept& kept : kept_) kept.border.resize(words);
+    states_ = states_memory_.get(count_ * states_of_strip_ * static_cast<int64_t>(state_words()));
   }
-  return static_cast<double>(steps) * (count == 2 ? 1 : step_alone);
-}
+  // Nothing is above the first strip.
+  Strip& first = at(0);
+  first.high = std::min(b_.size, last_boundary(0) + first_row(1));
+  first.ends = true;
+  clear_border(0, 0, first.high);
+  begin(0);
 
-int64_t StripSweep::overlap(int64_t apart) const {
-  int64_t least = b_.size;
-  for (int64_t strip = apart; strip < strips_; ++strip) {
-    least = std::min(least, window(strip - apart).second - window(strip).first);
-  }
-  return least;
-}
-
-int64_t StripSweep::streams() const {
-  // Not before all lanes of a strip have begun, and it is settled.
-  if (strips_ == 1 || overlap(1) <= shape_.lanes()) return 0;
-  // While one joins its next strip, the other has to come far enough for that: it needs as many
-  // columns.
-  const int64_t enough = 2 * (shape_.lanes() + steps_at_once);
-  const bool two = kernels_.run_two_strips != nullptr && std::min(overlap(1), overlap(2)) >= enough;
-  return two ? 2 : 1;
-}
-
-int64_t StripSweep::sweep_apart(bool keep) {
-  StripRows rows(kernels_, scoring_.token_planes);
-  std::vector<uint64_t> state(state_words());
-  StripCall call = prepare(rows, state, borders_);
-  int64_t score = 0, from = 0;
-  for (int64_t strip = 0; strip < strips_; ++strip) {
-    poll_();
-    const auto [low, high] = window(strip);
-    // Down the column before the first, nothing is gained.
-    score += sum_border(strip, from, low);
-    from = low;
-    if (keep) keep_border(strip);
-    call.border = borders_.above(strip);
-    call.border_below = borders_.above(strip + 1);
-    place(strip, rows);
-    std::fill(state.begin(), state.end(), 0);
-    const int64_t end = high + shape_.lanes() - 1;
-    for (int64_t t = low + first_step(strip); t < end;) {
-      const int64_t step = t - low;
-      const bool begins = step < shape_.lanes();
-      int64_t next = begins ? std::min(end, low + shape_.lanes()) : end;
-      if (keep) next = std::min(next, low + (step / kept_every_ + 1) * kept_every_);
-      if (step == shape_.lanes()) settle(strip, state);
-      if (keep) keep_state(state, strip, step);
-      call.column_starts = starts(low);
-      call.kind = begins ? SweepKind::begin : SweepKind::middle;
-      call.begin = t;
-      call.end = next;
-      kernels_.run_strip(call);
-      t = next;
-    }
-  }
-  return score + sum_border(strips_, from, b_.size);
-}
-
-int64_t StripSweep::sweep_joined(int64_t count, bool keep) {
-  gained_ = 0;
+  const int64_t stride = kernels_.run_two_strips == nullptr ? 1 : 2;
   std::vector<Stream> streams;
-  for (int64_t strip = 0; strip < std::min(count, strips_); ++strip) {
-    streams.emplace_back(kernels_, scoring_.token_planes, state_words(), strip, count);
+  for (int64_t strip = 0; strip < std::min(stride, count_); ++strip) {
+    streams.emplace_back(kernels_, scoring_.token_planes, state_words(), strip, stride);
   }
-  for (Stream& stream : streams) {
-    stream.call = prepare(stream.rows, stream.state, borders_);
-    stream.call.rows_before = stream.before.data();
-    enter(stream, keep);
-  }
-  if (keep) keep_border(0);
-  // One of the two is always ready.
-  const auto ended = [](const Stream& stream) { return stream.ended; };
-  while (!std::all_of(streams.begin(), streams.end(), ended)) {
+  const auto ended = [](const Stream& stream) { return stream.phase == Stream::Phase::ended; };
+  while (!lost_ && !std::all_of(streams.begin(), streams.end(), ended)) {
     Stream *next = nullptr, *other = nullptr;
     for (Stream& stream : streams) {
-      if (stream.ended || !ready(stream, streams)) continue;
+      if (!ready(stream, keep)) continue;
       // Two middles go together; what can't is done first.
       if (next == nullptr || stream.call.kind != SweepKind::middle) {
         other = next, next = &stream;
       } else {
         other = &stream;
       }
+    }
+    if (next == nullptr) {
+      // All that could be joined waits for what these lanes hold.
+      for (Stream& stream : streams) {
+        const bool joins = stream.phase == Stream::Phase::joins;
+        if (joins && (next == nullptr || stream.strip < next->strip)) next = &stream;
+      }
+      next->apart = true;
+      choose(*next, keep);
+      continue;
     }
     // Then the other is middle, too.
     if (other != nullptr && next->call.kind == SweepKind::middle) {
@@ -157,118 +98,196 @@ int64_t StripSweep::sweep_joined(int64_t count, bool keep) {
     }
     advance(*next, keep);
   }
-  return gained_;
+  return score_;
 }
 
 void StripSweep::enter(Stream& stream, bool keep) {
   poll_();
-  std::swap(stream.rows, stream.before);
   place(stream.strip, stream.rows);
-  stream.call.rows = stream.rows.data();
+  if (keep) kept_[static_cast<size_t>(stream.strip)].rows = stream.rows.words();
+  stream.call = prepare(stream.rows.data(), stream.state, borders_);
   stream.call.rows_before = stream.before.data();
-  stream.high_before = stream.high;
-  std::tie(stream.low, stream.high) = window(stream.strip);
   stream.step = first_step(stream.strip);
   choose(stream, keep);
 }
 
+bool StripSweep::can_join(const Stream& stream) const {
+  const int64_t lanes = shape_.lanes(), strip = stream.strip + stream.stride;
+  const Strip &own = at(stream.strip), &next = at(strip);
+  return own.high - own.low >= lanes && next.begins &&
+         next.low + lanes <= std::min(next.high, at(strip - 1).written);
+}
+
+void StripSweep::join(Stream& stream, bool keep) {
+  stream.ending = stream.strip;
+  stream.strip += stream.stride;
+  std::swap(stream.rows, stream.before);
+  enter(stream, keep);
+}
+
+bool StripSweep::ready(Stream& stream, bool keep) {
+  using enum Stream::Phase;
+  if (stream.phase == waits && at(stream.strip).begins) {
+    std::fill(stream.state.begin(), stream.state.end(), 0);
+    enter(stream, keep);
+  } else if (stream.phase == joins && can_join(stream)) {
+    join(stream, keep);
+  }
+  if (stream.phase != goes_on) return false;
+  const int64_t high = at(stream.strip).high;
+  if (stream.high != high) choose(stream, keep);
+  return stream.strip == 0 || std::min(stream.call.end, high) <= at(stream.strip - 1).written;
+}
+
 void StripSweep::choose(Stream& stream, bool keep) {
+  const Strip& own = at(stream.strip);
   const int64_t lanes = shape_.lanes(), over = lanes - 1, t = stream.step;
-  const int64_t columns = stream.high - stream.low;
   StripCall& call = stream.call;
-  int64_t end = stream.stride == 1 ? columns + over : t + steps_at_once;
+  stream.phase = Stream::Phase::goes_on;
+  stream.high = own.high;
+  int64_t end = own.high - own.low + (stream.apart || last(stream) ? over : 0);
+  if (stream.stride > 1) end = std::min(end, t + steps_at_once);
   if (t == lanes) settle(stream.strip, stream.state);
   if (keep) {
     end = std::min(end, t + kept_every_ - t % kept_every_);
     keep_state(stream.state, stream.strip, t);
   }
-  call.column_starts = starts(stream.low);
+  call.column_starts = starts(own.low);
   call.border = borders_.above(stream.strip);
-  if (joined(stream)) {
-    const int64_t strip = stream.strip - stream.stride;
-    const int64_t step = stream.high_before - window(strip).first + t;
+  if (stream.ending >= 0) {
+    const Strip& ending = at(stream.ending);
+    const int64_t step = ending.high - ending.low + t, behind = ending.high - own.low;
     end = std::min(end, over);
     if (keep) {
-      keep_state(stream.state, strip, step);
+      keep_state(stream.state, stream.ending, step);
       end = std::min(end, t + kept_every_ - step % kept_every_);
     }
-    const int64_t behind = stream.high_before - stream.low;
     call.kind = SweepKind::join;
     call.column_before = tokens_.first() + behind;
-    call.column_started = started_.first() - stream.low;
-    call.border_below = borders_.above(strip + 1) + behind;
+    call.column_started = started_.first() - own.low;
+    call.border_below = borders_.above(stream.ending + 1) + behind;
   } else {
-    const bool begins = t < lanes, last = stream.strip + stream.stride >= strips_;
-    end = std::min(end, begins ? lanes : last ? columns + over : columns);
+    const bool begins = t < lanes;
+    if (begins) end = std::min(end, lanes);
     call.kind = begins ? SweepKind::begin : SweepKind::middle;
     call.border_below = borders_.above(stream.strip + 1);
   }
-  call.begin = stream.low + t;
-  call.end = stream.low + end;
-}
-
-bool StripSweep::ready(const Stream& stream, const std::vector<Stream>& streams) const {
-  if (stream.strip == 0 || streams.size() == 1) return true;
-  const Stream& other = streams[static_cast<size_t>(1 - (&stream - streams.data()))];
-  // Below the strip above: nothing from its last column on.
-  const int64_t over = shape_.lanes() - 1, columns = window(stream.strip - 1).second;
-  const int64_t written = other.strip < stream.strip && !other.ended ? other.low + other.step - over
-                          : other.strip > stream.strip && joined(other)
-                              ? columns + other.step - over
-                              : columns;
-  return std::min(stream.call.end, columns) <= written;
+  call.begin = own.low + t;
+  call.end = own.low + end;
 }
 
 void StripSweep::advance(Stream& stream, bool keep) {
-  const bool was_joined = joined(stream);
-  const bool last = stream.strip + stream.stride >= strips_;
-  const int64_t columns = stream.high - stream.low;
+  using enum Stream::Phase;
+  Strip& own = at(stream.strip);
+  const int64_t over = shape_.lanes() - 1, columns = own.high - own.low;
   stream.step += stream.steps();
-  if (was_joined && !joined(stream)) leave(stream.strip - stream.stride, keep);
-  if (stream.step < columns || (last && stream.step < columns + shape_.lanes() - 1)) {
-    return choose(stream, keep);
+  if (stream.ending >= 0) {
+    Strip& ending = at(stream.ending);
+    ending.written = ending.high + stream.step - over;
+    sum(stream.ending, keep);
+    if (stream.step == over) {
+      finish(stream.ending, keep);
+      stream.ending = -1;
+    }
+  } else {
+    own.written = own.low + stream.step - over;
+    sum(stream.strip, keep);
   }
-  if (!last) {
+  if (stream.step < columns) return choose(stream, keep);
+  if (!stream.apart && !last(stream)) {
+    stream.phase = joins;
+  } else if (stream.step < columns + over) {
+    choose(stream, keep);
+  } else {
+    finish(stream.strip, keep);
+    stream.phase = last(stream) ? ended : waits;
     stream.strip += stream.stride;
-    return enter(stream, keep);
+    stream.apart = false;
   }
-  stream.ended = true;
-  leave(stream.strip, keep);
 }
 
-void StripSweep::leave(int64_t strip, bool keep) {
-  const int64_t from = window(strip).first, below = strip + 1;
-  // Down the column before the first of the next strip, nothing is gained.
-  gained_ += sum_border(below, from, below < strips_ ? window(below).first : b_.size);
-  if (keep && below < strips_) keep_border(below);
+void StripSweep::begin(int64_t strip) {
+  Strip& own = at(strip);
+  own.begins = true;
+  own.summed = own.low;
+  own.sum = own.gained;
+  if (strip + 1 == count_) return;
+  Strip& next = at(strip + 1);
+  next.low = own.low;
+  next.gained = own.gained;
+  next.high = b_.size;
+  next.ends = at_least_ <= 0;
+  if (next.gained >= least_above(strip + 1)) begin(strip + 1);
 }
 
-void StripSweep::prepare_kept() {
-  int64_t states = 0;
-  for (int64_t strip = 0; strip < strips_; ++strip) {
-    const auto [low, high] = window(strip);
-    kept_.push_back({{}, states});
-    states += (high - low + shape_.lanes() - 2) / kept_every_ + 1;
+void StripSweep::sum(int64_t strip, bool keep) {
+  Strip& own = at(strip);
+  Strip* const next = strip + 1 < count_ ? &at(strip + 1) : nullptr;
+  if (next != nullptr && next->begins && next->ends && !keep) return;
+  while (own.summed + block <= own.written || (own.finished && own.summed < own.high)) {
+    const int64_t count = own.finished ? std::min(block, own.high - own.summed) : block;
+    for (int k = 0; k < scoring_.planes; ++k) {
+      uint64_t bits = 0;
+      const uint64_t* border = borders_.above(strip + 1) + k * borders_.stride() + own.summed;
+      kernels_.pack_border(border, count, &bits);
+      own.sum += int64_t{std::popcount(bits)} << k;
+      if (keep && next != nullptr) {
+        std::vector<uint64_t>& kept = kept_[static_cast<size_t>(strip + 1)].border;
+        kept[static_cast<size_t>(k * kept_words() + own.summed / block)] = bits;
+      }
+    }
+    own.summed += count;
+    if (next == nullptr) continue;
+    if (!next->begins) {
+      if (own.sum >= least_above(strip + 1)) {
+        begin(strip + 1);
+      } else {
+        next->low = own.summed;
+        next->gained = own.sum;
+      }
+    }
+    if (!next->ends && own.sum + most_ * (b_.size - own.summed) < at_least_) {
+      end_at(strip + 1, own.summed);
+    }
   }
-  states_ = states_memory_.get(states * static_cast<int64_t>(state_words()));
 }
 
-std::pair<int64_t, int64_t> StripSweep::window(int64_t strip) const {
-  if (width_ < 0) return {0, b_.size};
-  const int64_t top = std::max<int64_t>(strip * shape_.rows() - pad_, 0);
-  const int64_t bottom = (strip + 1) * shape_.rows() - pad_;
-  const int64_t offset = b_.size - a_.size;
-  return {std::clamp<int64_t>(top + std::min<int64_t>(offset, 0) - width_, 0, b_.size - 1),
-          std::clamp<int64_t>(bottom + std::max<int64_t>(offset, 0) + width_, 1, b_.size)};
+void StripSweep::finish(int64_t strip, bool keep) {
+  Strip& own = at(strip);
+  own.finished = true;
+  sum(strip, keep);
+  own.written = b_.size + shape_.lanes();
+  score_ = own.sum;
+  if (strip + 1 == count_) return;
+  const Strip& next = at(strip + 1);
+  lost_ = !next.begins;
+  if (!next.ends) end_at(strip + 1, std::max(own.high, last_boundary(own.sum)));
+  clear_border(strip + 1, own.high, next.high);
 }
 
-StripCall StripSweep::prepare(const StripRows& rows, std::vector<uint64_t>& state,
+void StripSweep::end_at(int64_t strip, int64_t boundary) {
+  at(strip).ends = true;
+  at(strip).high = std::min(b_.size, boundary + first_row(strip + 1) - first_row(strip));
+}
+
+int64_t StripSweep::last_boundary(int64_t gained) const {
+  if (gained >= at_least_ || most_ == 0) return b_.size;
+  return std::max<int64_t>(b_.size - (at_least_ - gained + most_ - 1) / most_, 0);
+}
+
+void StripSweep::clear_border(int64_t strip, int64_t from, int64_t to) const {
+  for (int k = 0; k < scoring_.planes && from < to; ++k) {
+    std::fill_n(borders_.above(strip) + k * borders_.stride() + from, to - from, 0);
+  }
+}
+
+StripCall StripSweep::prepare(const uint64_t* rows, std::vector<uint64_t>& state,
                               const Borders& borders) const {
   StripCall call{};
   call.scoring = scoring_;
   call.column_token = tokens_.first();
   call.column_stride = tokens_.stride();
-  call.rows = rows.data();
+  call.rows = rows;
   call.state = state.data();
   call.border_stride = borders.stride();
   return call;
@@ -276,48 +295,32 @@ StripCall StripSweep::prepare(const StripRows& rows, std::vector<uint64_t>& stat
 
 void StripSweep::settle(int64_t strip, std::vector<uint64_t>& state) const {
   if (strip > 0) return;
-  const int64_t most = std::max({scoring_.equal, scoring_.unequal, int64_t{0}});
-  const int planes = scoring_.planes;
-  const auto set = [&](int64_t vector, int64_t row, int64_t value) {
-    for (int k = 0; k < planes; ++k) {
-      uint64_t& word =
-          state[static_cast<size_t>((vector * planes + k) * shape_.words + shape_.word_of(row))];
-      const uint64_t bit = uint64_t{1} << shape_.bit_of(row);
-      word = (value >> k & 1) != 0 ? word | bit : word & ~bit;
-    }
+  const int words = shape_.words, depth = shape_.depth, planes = scoring_.planes;
+  // Of the lanes before one, those of a word.
+  const auto lanes_before = [&](int64_t lane, int word) {
+    const int64_t count = (lane + word) >> std::countr_zero(static_cast<unsigned>(words));
+    return count == 0 ? 0 : ~uint64_t{0} >> (64 - count);
   };
-  for (int64_t row = 0; row < pad_; ++row) {
-    set(shape_.vector_of(row), row, most);
-    // Of a lane's last row: what goes on to the next.
-    if (shape_.vector_of(row) == shape_.depth - 1) set(shape_.depth, row, 0);
+  for (int w = 0; w < words; ++w) {
+    for (int u = 0; u < depth; ++u) {
+      const uint64_t too_many = lanes_before((pad_ - u + depth - 1) / depth, w);
+      for (int k = 0; k < planes; ++k) {
+        uint64_t& v = state[static_cast<size_t>((u * planes + k) * words + w)];
+        v = (most_ >> k & 1) != 0 ? v | too_many : v & ~too_many;
+        // Of a lane's last row: what goes on to the next.
+        if (u == depth - 1)
+          state[static_cast<size_t>((depth * planes + k) * words + w)] &= ~too_many;
+      }
+    }
   }
 }
 
 void StripSweep::place(int64_t strip, StripRows& rows) const {
+  const int64_t from = first_row(strip), first = from - top(strip);
   rows.clear();
-  const int64_t from = std::max<int64_t>(strip * shape_.rows() - pad_, 0);
-  const int64_t first = strip == 0 ? pad_ : 0;
   rows.place({a_.data + from, shape_.rows() - first}, first);
   if (strip == 0) rows.begin_at(first);
   rows.pack();
-}
-
-int64_t StripSweep::sum_border(int64_t strip, int64_t from, int64_t to) const {
-  const std::vector<uint64_t> bits = pack_border(strip, from, to);
-  const size_t words = bits.size() / static_cast<size_t>(scoring_.planes);
-  int64_t sum = 0;
-  for (size_t i = 0; i < bits.size(); ++i) sum += int64_t{std::popcount(bits[i])} << (i / words);
-  return sum;
-}
-
-std::vector<uint64_t> StripSweep::pack_border(int64_t strip, int64_t low, int64_t high) const {
-  const int64_t words = (high - low + 63) / 64;
-  const uint64_t* border = borders_.above(strip) + low;
-  std::vector<uint64_t> out(static_cast<size_t>(words * scoring_.planes));
-  for (int k = 0; k < scoring_.planes; ++k) {
-    kernels_.pack_border(border + k * borders_.stride(), high - low, out.data() + k * words);
-  }
-  return out;
 }
 
 }  // namespace neurn::align

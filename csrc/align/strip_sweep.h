@@ -1,7 +1,14 @@
 // The sweeps over the matrix of one long pair, strip by strip, and what they keep for the way back.
+//
+// A sweep leaves out what no path of a given score comes through. Of a path that comes to boundary
+// j of row i, with the shifted score H' (bit_cell.h) it has there, min(n - i, m - j) diagonal steps
+// are left at most, and only these gain anything: at most `most` each. Above a strip H' is known
+// before the strip is swept: boundaries from which the score cannot be reached are an interval at
+// each end.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -16,39 +23,32 @@ class StripSweep {
   StripSweep(const BitKernels& kernels, const BitScoring& scoring, Sequence a, Sequence b,
              const std::function<void()>& poll);
 
-  // Shifted score (bit_cell.h) of the best path whose cells (i, j) lie in the band; width < 0: of
-  // the best path. keep: what the way back needs.
-  int64_t sweep(int64_t width, bool keep);
+  // Shifted score of a path: the best one if it is at least `at_least`; 0: whatever it is. keep:
+  // what the way back needs.
+  int64_t sweep(int64_t at_least, bool keep);
 
-  // What a band costs, as a share of what the whole matrix does.
-  double cost(int64_t width);
-
-  // The least width whose band holds every path that reaches a shifted score: one that leaves it
-  // has at most min(n, m) - width - 1 diagonal steps, and only these gain anything.
-  int64_t certain_width(int64_t score) const {
-    const int64_t most = std::max(scoring_.equal, scoring_.unequal);
-    return std::min(a_.size, b_.size) - score / most - (score % most != 0);
-  }
+  // The most that a diagonal step gains.
+  int64_t most() const { return most_; }
 
   // For the way back.
   const BitKernels& kernels() const { return kernels_; }
   const BitScoring& scoring() const { return scoring_; }
   int64_t a_size() const { return a_.size; }
   int64_t b_size() const { return b_.size; }
-  int64_t strips() const { return strips_; }
+  int64_t strips() const { return count_; }
   // The row of a that is a strip's first; below 0 where the first strip has too many.
   int64_t top(int64_t strip) const { return strip * shape_.rows() - pad_; }
   size_t state_words() const { return static_cast<size_t>(shape_.state_words(scoring_.planes)); }
   void poll() const { poll_(); }
-  // Columns [low, high) that a strip sweeps: those of the band in any of its rows.
-  std::pair<int64_t, int64_t> window(int64_t strip) const;
-  // The first strip's rows begin with those that are too many.
-  void place(int64_t strip, StripRows& rows) const;
+  // Columns [low, high) that a strip sweeps.
+  std::pair<int64_t, int64_t> window(int64_t strip) const {
+    return {at(strip).low, at(strip).high};
+  }
   const ColumnPlanes& tokens() const { return tokens_; }
   // Where the target begins, for the steps of a strip that begins with column `low` in which some
   // lane comes to it.
   const uint64_t* starts(int64_t low) const { return start_.first() - low; }
-  StripCall prepare(const StripRows& rows, std::vector<uint64_t>& state,
+  StripCall prepare(const uint64_t* rows, std::vector<uint64_t>& state,
                     const Borders& borders) const;
 
   // Steps of a strip are counted from the one in which lane 0 is at its first column.
@@ -58,27 +58,48 @@ class StripSweep {
     return std::max(step / kept_every_ * kept_every_, first_step(strip));
   }
   const uint64_t* kept_state(int64_t strip, int64_t step) const { return place_of(strip, step); }
-  // Above a strip, from column low on, a bit each, plane by plane.
-  const std::vector<uint64_t>& kept_border(int64_t strip) const {
-    return kept_[static_cast<size_t>(strip)].border;
+  const uint64_t* kept_rows(int64_t strip) const {
+    return kept_[static_cast<size_t>(strip)].rows.data();
   }
+  // Above a strip, by column, a bit each: kept_words() words for each plane.
+  const uint64_t* kept_border(int64_t strip) const {
+    return kept_[static_cast<size_t>(strip)].border.data();
+  }
+  int64_t kept_words() const { return (b_.size + 63) / 64; }
 
  private:
+  struct Strip {
+    int64_t low = 0, high = 0;
+    int64_t gained = 0;  // H' above the strip at its first column
+    // Whether low and high are what they will be, and the whole border below is there.
+    bool begins = false, ends = false, finished = false;
+    // Of the border below: the columns that are there, those that have been added, and H' there.
+    int64_t written = 0, summed = 0, sum = 0;
+  };
+
   struct Kept {
-    std::vector<uint64_t> border;
-    int64_t first_state;  // that before the strip's first step; one more each kept_every_ steps
+    std::vector<uint64_t> rows, border;
   };
 
   // Strips that follow one another in the same lanes.
   struct Stream {
+    enum class Phase {
+      waits,    // for its strip's first column
+      goes_on,  // with the steps of `call`
+      joins,    // could begin the next strip, were the border above it there
+      ended
+    };
+
     StripRows rows, before;
     std::vector<uint64_t> state;
-    StripCall call{};  // of the steps that come next
+    StripCall call{};
     int64_t strip;
-    const int64_t stride;                        // to the strip that follows
-    int64_t low = 0, high = 0, high_before = 0;  // columns of the strip, and of the one before
+    const int64_t stride;  // to the strip that follows
+    Phase phase = Phase::waits;
+    int64_t ending = -1;  // the strip before in these lanes, while it ends
+    bool apart = false;   // ends before the next strip begins
+    int64_t high = 0;     // of the strip when the steps of `call` were chosen
     int64_t step = 0;
-    bool ended = false;
 
     Stream(const BitKernels& kernels, int token_planes, size_t state_words, int64_t first,
            int64_t stride)
@@ -90,39 +111,41 @@ class StripSweep {
     int64_t steps() const { return call.end - call.begin; }
   };
 
-  // How many strips can be swept at a time, each of which begins while the one before it in the
-  // same lanes ends; 0: each has to end before the next begins.
-  int64_t streams() const;
-  // The fewest columns that any two strips so far from each other have in common.
-  int64_t overlap(int64_t apart) const;
+  Strip& at(int64_t strip) { return strips_[static_cast<size_t>(strip)]; }
+  const Strip& at(int64_t strip) const { return strips_[static_cast<size_t>(strip)]; }
+  int64_t first_row(int64_t strip) const { return std::max<int64_t>(top(strip), 0); }
   // Lanes above all rows have nothing to do.
   int64_t first_step(int64_t strip) const { return strip == 0 ? pad_ / shape_.depth : 0; }
+  bool last(const Stream& stream) const { return stream.strip + stream.stride >= count_; }
 
-  int64_t sweep_apart(bool keep);
-
-  // So many strips at a time, of which each is followed by the next but that many: lane after lane
-  // goes over from the last column of one to the first of the other.
-  int64_t sweep_joined(int64_t count, bool keep);
-  bool joined(const Stream& stream) const {
-    return stream.strip >= stream.stride && stream.step < shape_.lanes() - 1;
-  }
   void enter(Stream& stream, bool keep);
+  bool can_join(const Stream& stream) const;
+  void join(Stream& stream, bool keep);
+  // Whether a stream's next steps can be done.
+  bool ready(Stream& stream, bool keep);
   // The steps that come next: until another kernel has to go on or a state has to be kept.
   void choose(Stream& stream, bool keep);
-  // Whether the border above is there for all of the next steps.
-  bool ready(const Stream& stream, const std::vector<Stream>& streams) const;
   void advance(Stream& stream, bool keep);
-  // Once the border below a strip is there.
-  void leave(int64_t strip, bool keep);
+  void place(int64_t strip, StripRows& rows) const;
 
-  void prepare_kept();
-  uint64_t* place_of(int64_t strip, int64_t step) const {
-    const int64_t which = kept_[static_cast<size_t>(strip)].first_state + step / kept_every_;
-    return states_ + which * static_cast<int64_t>(state_words());
+  // Once the first column of a strip is known.
+  void begin(int64_t strip);
+  // Adds what is there of the border below a strip; what that says of the next strip.
+  void sum(int64_t strip, bool keep);
+  void finish(int64_t strip, bool keep);
+  // From the last boundary above a strip that is of use.
+  void end_at(int64_t strip, int64_t boundary);
+  // That, where H' is the same from there on.
+  int64_t last_boundary(int64_t gained) const;
+  // The least H' above a strip that is of use.
+  int64_t least_above(int64_t strip) const {
+    return at_least_ - most_ * (a_.size - first_row(strip));
   }
-  void keep_border(int64_t strip) {
-    const auto [low, high] = window(strip);
-    kept_[static_cast<size_t>(strip)].border = pack_border(strip, low, high);
+  void clear_border(int64_t strip, int64_t from, int64_t to) const;
+
+  uint64_t* place_of(int64_t strip, int64_t step) const {
+    const int64_t which = strip * states_of_strip_ + step / kept_every_;
+    return states_ + which * static_cast<int64_t>(state_words());
   }
   void keep_state(const std::vector<uint64_t>& state, int64_t strip, int64_t step) {
     if (step != kept_step(strip, step)) return;
@@ -133,21 +156,18 @@ class StripSweep {
   // nothing more comes down from them. It never changes, and no query need be seen to begin.
   void settle(int64_t strip, std::vector<uint64_t>& state) const;
 
-  // Of the border above a strip.
-  int64_t sum_border(int64_t strip, int64_t from, int64_t to) const;
-  double steps(int64_t width);
-  std::vector<uint64_t> pack_border(int64_t strip, int64_t low, int64_t high) const;
-
   const BitKernels& kernels_;
   const StripShape shape_;
   const BitScoring scoring_;
   const Sequence a_, b_;
   const std::function<void()>& poll_;
-  const int64_t strips_, pad_;
-  int64_t kept_every_;
-  int64_t width_ = -1, gained_ = 0;
+  const int64_t most_, count_, pad_;
+  int64_t kept_every_, states_of_strip_;
   ColumnPlanes tokens_, start_, started_;
   Borders borders_;
+  std::vector<Strip> strips_;
+  int64_t at_least_ = 0, score_ = 0;
+  bool lost_ = false;  // no path comes to at_least_
   std::vector<Kept> kept_;
   Buffer states_memory_;
   uint64_t* states_ = nullptr;

@@ -19,7 +19,6 @@ class Walk {
   explicit Walk(const StripSweep& sweep)
       : sweep_(sweep),
         shape_(sweep.kernels()),
-        rows_(sweep.kernels(), sweep.scoring().token_planes),
         state_(sweep.state_words()),
         trace_words_(2 * shape_.depth * shape_.words),
         whole_(places(shape_.rows(), [&](int64_t lane) {
@@ -40,7 +39,6 @@ class Walk {
       const int64_t top = sweep_.top(strip);  // of row 0
       const int64_t first = std::max<int64_t>(top, 0);
       left_to(high - 1);
-      if (i_ >= first && j_ >= low) sweep_.place(strip, rows_);
       ahead_.clear();
       while (i_ >= first && j_ >= low) {
         again(strip, low, shape_.lane_of(i_ - top));
@@ -130,12 +128,12 @@ class Walk {
     const int64_t begin = low + step;
     const uint64_t* state = sweep_.kept_state(strip, step);
     std::copy_n(state, state_.size(), state_.begin());
-    const auto [bits, words] = kept_border(strip);
+    const int64_t words = sweep_.kept_words();
     for (int k = 0; k < sweep_.scoring().planes; ++k) {
-      sweep_.kernels().unpack_border(bits + k * words, words, step, last + 1 - begin,
-                                     borders_.above(0) + k * borders_.stride());
+      sweep_.kernels().unpack_border(sweep_.kept_border(strip) + k * words, words, begin,
+                                     last + 1 - begin, borders_.above(0) + k * borders_.stride());
     }
-    StripCall call = sweep_.prepare(rows_, state_, borders_);
+    StripCall call = sweep_.prepare(sweep_.kept_rows(strip), state_, borders_);
     call.border = borders_.above(0) - begin;
     call.border_below = borders_.above(1) - begin;
     call.kind = step < shape_.lanes() ? SweepKind::trace_begin : SweepKind::trace_middle;
@@ -177,7 +175,7 @@ class Walk {
     call.scoring = sweep_.scoring();
     call.column_token = narrow_memory_.get<uint16_t>(0);
     call.column_stride = narrow_stride_;
-    call.rows = rows_.data();
+    call.rows = sweep_.kept_rows(strip);
     call.above = above_;
     call.steps = every;
     call.trace = trace_;
@@ -199,36 +197,28 @@ class Walk {
                                               shape_.lanes() - window_lanes());
       window.begin = low + from;
       window.state = sweep_.kept_state(strip, from);
-      fill_above(strip, from, which, window.first_lane == 0);
+      fill_above(strip, window.begin, which, window.first_lane == 0);
       ahead_.push_back({trace_, window.begin, window.first_lane, &window_[which]});
     }
     now_ = ahead_.front();
     sweep_.kernels().trace_windows(call);
   }
 
-  // What comes down to a window's first lane, from a step on; nothing where it is not lane 0.
-  void fill_above(int64_t strip, int64_t step, int which, bool there) {
+  // What comes down to a window's first lane, from a column on; nothing where it is not lane 0.
+  void fill_above(int64_t strip, int64_t begin, int which, bool there) {
     if (!there && !filled_[which]) return;
     filled_[which] = there;
     const Place at = place_in_window(which, 0);
     const int planes = sweep_.scoring().planes;
-    const auto [bits, words] = kept_border(strip);
+    const uint64_t* const bits = sweep_.kept_border(strip);
+    const int64_t words = sweep_.kept_words();
     for (int64_t t = 0; t < sweep_.kept_every(); ++t) {
-      const int64_t column = step + t, word = column / 64;
+      const int64_t column = begin + t, word = column / 64;
       for (int k = 0; k < planes; ++k) {
         const bool one = there && word < words && (bits[k * words + word] >> column % 64 & 1) != 0;
         above_[(t * planes + k) * shape_.words + at.word] = uint64_t{one} << at.bit;
       }
     }
-  }
-
-  struct Border {
-    const uint64_t* bits;  // plane by plane
-    int64_t words;         // of a plane
-  };
-  Border kept_border(int64_t strip) const {
-    const std::vector<uint64_t>& bits = sweep_.kept_border(strip);
-    return {bits.data(), static_cast<int64_t>(bits.size()) / sweep_.scoring().planes};
   }
 
   struct Place {
@@ -256,7 +246,6 @@ class Walk {
 
   const StripSweep& sweep_;
   const StripShape shape_;
-  StripRows rows_;
   // Where the path stands, and the last of its moves that are known.
   int64_t i_ = 0, j_ = 0;
   Move* to_ = nullptr;
