@@ -44,7 +44,10 @@ struct StripCall {
   const uint64_t* rows;  // token[vectors of a strip][token_planes], keep, selected
   // join: the rows before, what they are shown, and 1 from the target's beginning on.
   const uint64_t *rows_before, *column_before, *column_started;
-  uint64_t* state;                  // v[vectors of a strip][planes], h[planes]
+  uint64_t* state;  // v[vectors of a strip][planes], h[planes]
+  // Where the state goes before step keep_at and each keep_every steps after, one behind the other.
+  uint64_t* kept;
+  int64_t keep_at, keep_every;
   int64_t begin, end;               // steps
   uint8_t* selected;                // 4 bytes for each vector and step
   uint64_t *border, *border_below;  // Borders of strip_rows.h
@@ -121,8 +124,10 @@ struct BitKernels {
   void (*narrow_columns)(const uint64_t* plane, int64_t count, uint16_t* narrow);
   // Sum over steps of the differences of selected word w of vector u.
   int64_t (*sum_selected)(const uint8_t* selected, int64_t steps, int u, int w, int planes);
-  // Bit 63 of each of count words, 64 to a word.
-  void (*pack_border)(const uint64_t* border, int64_t count, uint64_t* bits);
+  // The number whose bits are bit 63 of the planes' words, added up over count <= 64 columns; bit c
+  // of bits[plane] is that of column c.
+  int64_t (*sum_border)(const uint64_t* border, int64_t stride, int planes, int64_t count,
+                        uint64_t* bits);
   // Bits from `first` on to bit 63 of at least count words, which is all that a sweep reads of
   // them; up to a vector's words are written before and behind. Behind all bits are zeros.
   void (*unpack_border)(const uint64_t* bits, int64_t bit_words, int64_t first, int64_t count,

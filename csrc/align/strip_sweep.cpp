@@ -148,9 +148,13 @@ void StripSweep::choose(Stream& stream, bool keep) {
   int64_t end = own.high - own.low + (stream.apart || last(stream) ? over : 0);
   if (stream.stride > 1) end = std::min(end, t + steps_at_once);
   if (t == lanes) settle(stream.strip, stream.state);
+  call.kept = nullptr;
   if (keep) {
-    end = std::min(end, t + kept_every_ - t % kept_every_);
     keep_state(stream.state, stream.strip, t);
+    const int64_t next = t + kept_every_ - t % kept_every_;
+    call.kept = place_of(stream.strip, next);
+    call.keep_at = own.low + next;
+    call.keep_every = kept_every_;
   }
   call.column_starts = starts(own.low);
   call.border = borders_.above(stream.strip);
@@ -226,15 +230,12 @@ void StripSweep::sum(int64_t strip, bool keep) {
   if (next != nullptr && next->begins && next->ends && !keep) return;
   while (own.summed + block <= own.written || (own.finished && own.summed < own.high)) {
     const int64_t count = own.finished ? std::min(block, own.high - own.summed) : block;
-    for (int k = 0; k < scoring_.planes; ++k) {
-      uint64_t bits = 0;
-      const uint64_t* border = borders_.above(strip + 1) + k * borders_.stride() + own.summed;
-      kernels_.pack_border(border, count, &bits);
-      own.sum += int64_t{std::popcount(bits)} << k;
-      if (keep && next != nullptr) {
-        std::vector<uint64_t>& kept = kept_[static_cast<size_t>(strip + 1)].border;
-        kept[static_cast<size_t>(k * kept_words() + own.summed / block)] = bits;
-      }
+    const uint64_t* border = borders_.above(strip + 1) + own.summed;
+    uint64_t bits[most_planes];
+    own.sum += kernels_.sum_border(border, borders_.stride(), scoring_.planes, count, bits);
+    for (int k = 0; k < scoring_.planes && keep && next != nullptr; ++k) {
+      std::vector<uint64_t>& kept = kept_[static_cast<size_t>(strip + 1)].border;
+      kept[static_cast<size_t>(k * kept_words() + own.summed / block)] = bits[k];
     }
     own.summed += count;
     if (next == nullptr) continue;

@@ -1,6 +1,8 @@
 // Compiled once per instruction set (NEURN_ISA, NEURN_VECTOR_BYTES).
 #include "../bit_kernels.h"
 
+#include <algorithm>
+
 #include "lanes.h"
 #include "pack.h"
 #include "strip.h"
@@ -82,10 +84,37 @@ template <class Cell>
   for (int k = 0; k < B; ++k, to += words) store(to, state.h[k]);
 }
 
+// States of a strip that are kept on the way.
+template <class Cell>
+class Keeper {
+ public:
+  [[gnu::always_inline]] explicit Keeper(const StripCall& call)
+      : to_(call.kept),
+        at_(call.kept == nullptr ? call.end : call.keep_at),
+        every_(call.keep_every) {}
+
+  int64_t at() const { return at_; }
+  [[gnu::always_inline]] void keep(const State<Cell>& state, int64_t t) {
+    if (t != at_ || to_ == nullptr) return;
+    store_state<Cell>(state, to_);
+    to_ += (strip_depth + 1) * Cell::planes * words;
+    at_ += every_;
+  }
+
+ private:
+  uint64_t* to_;
+  int64_t at_;
+  const int64_t every_;
+};
+
 template <Sweep sweep, class Cell, int K>
 [[gnu::noinline]] void strip(const StripCall& call, const Cell& cell) {
   StripRun<sweep, Cell, K> one = load_strip<sweep, K>(call, cell);
-  for (int64_t t = call.begin; t < call.end; ++t) one.step(t);
+  Keeper<Cell> kept(call);
+  for (int64_t t = call.begin; t < call.end;) {
+    for (const int64_t end = std::min(call.end, kept.at()); t < end; ++t) one.step(t);
+    if (t < call.end) kept.keep(one.state(), t);
+  }
   store_state<Cell>(one.state(), call.state);
 }
 
@@ -96,16 +125,22 @@ template <Sweep sweep, class Cell, int K>
 [[gnu::noinline]] void two_strips(const StripCall& call, const StripCall& other, const Cell& cell) {
   StripRun<sweep, Cell, K> one = load_strip<sweep, K>(call, cell);
   StripRun<sweep, Cell, K> two = load_strip<sweep, K>(other, cell);
+  Keeper<Cell> first(call), second(other);
   const int64_t ahead = other.begin - call.begin;
-  for (int64_t t = call.begin; t < call.end; ++t) {
-    one.begin(t);
-    two.begin(t + ahead);
-    unroll<strip_depth>([&](auto u) NEURN_LAMBDA {
-      one.template row<decltype(u)::value>(t);
-      two.template row<decltype(u)::value>(t + ahead);
-    });
-    one.end(t);
-    two.end(t + ahead);
+  for (int64_t t = call.begin; t < call.end;) {
+    for (const int64_t end = std::min({call.end, first.at(), second.at() - ahead}); t < end; ++t) {
+      one.begin(t);
+      two.begin(t + ahead);
+      unroll<strip_depth>([&](auto u) NEURN_LAMBDA {
+        one.template row<decltype(u)::value>(t);
+        two.template row<decltype(u)::value>(t + ahead);
+      });
+      one.end(t);
+      two.end(t + ahead);
+    }
+    if (t == call.end) break;
+    first.keep(one.state(), t);
+    second.keep(two.state(), t + ahead);
   }
   store_state<Cell>(one.state(), call.state);
   store_state<Cell>(two.state(), other.state);
@@ -239,19 +274,23 @@ int64_t sum_selected(const uint8_t* selected, int64_t steps, int u, int w, int p
   return out;
 }
 
-void pack_border(const uint64_t* border, int64_t count, uint64_t* bits) {
-  for (int64_t first = 0; first < count; first += 64) {
+int64_t sum_border(const uint64_t* border, int64_t stride, int planes, int64_t count,
+                   uint64_t* bits) {
+  int64_t sum = 0;
+  for (int k = 0; k < planes; ++k, border += stride) {
     uint64_t out = 0;
-    int64_t i = first;
+    int64_t i = 0;
 #if defined(__AVX512DQ__)
-    for (; i < first + 64 && i + words <= count; i += words) {
-      const uint64_t eight = _mm512_movepi64_mask(reinterpret_cast<__m512i>(load(border + i)));
-      out |= eight << (i - first);
+    for (; i + words <= count; i += words) {
+      const uint64_t some = _mm512_movepi64_mask(reinterpret_cast<__m512i>(load(border + i)));
+      out |= some << i;
     }
 #endif
-    for (; i < first + 64 && i < count; ++i) out |= (border[i] >> 63) << (i - first);
-    *bits++ = out;
+    for (; i < count; ++i) out |= (border[i] >> 63) << i;
+    bits[k] = out;
+    sum += int64_t{std::popcount(out)} << k;
   }
+  return sum;
 }
 
 void unpack_border(const uint64_t* bits, int64_t bit_words, int64_t first, int64_t count,
@@ -283,7 +322,7 @@ const BitKernels bit_table{words,
                            fill_columns,
                            narrow_columns,
                            sum_selected,
-                           pack_border,
+                           sum_border,
                            unpack_border,
                            fill_rows,
                            run_lanes_call,
