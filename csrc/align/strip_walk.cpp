@@ -106,9 +106,7 @@ class Walk {
       return;
     }
     trace_ = trace_memory_.get(sweep_.kept_every() * trace_words_);
-    if (traces_windows() && step >= shape_.lanes()) {
-      trace_windows(strip, low, step, lane);
-    } else {
+    if (!traces_windows() || !trace_windows(strip, low, step, lane)) {
       trace_strip(strip, low, step, last);
     }
   }
@@ -163,8 +161,9 @@ class Walk {
     }
   }
 
-  // The steps asked for, and those before, which the path probably comes to next.
-  void trace_windows(int64_t strip, int64_t low, int64_t step, int64_t lane) {
+  // The steps asked for, and those before, which the path probably comes to next. Not where a
+  // window has lanes that have not begun, or rows that are too many and not yet settled.
+  bool trace_windows(int64_t strip, int64_t low, int64_t step, int64_t lane) {
     const int64_t every = sweep_.kept_every();
     // A window has room for a path that goes straight to the matrix's beginning, and for as many
     // lanes to both sides.
@@ -181,12 +180,7 @@ class Walk {
     call.trace = trace_;
     ahead_.clear();
     for (int which = 0; which < windows_at_once; ++which) {
-      // Steps that are not there are those of the window before once more.
       const int64_t from = step - which * every;
-      if (which > 0 && from < shape_.lanes()) {
-        call.windows[which] = call.windows[which - 1];
-        continue;
-      }
       int64_t lowest = lane - every;
       if (which > 0) {
         const int64_t back = j_ + lane - low - (from + every - 1);
@@ -195,6 +189,13 @@ class Walk {
       Window& window = call.windows[which];
       window.first_lane = std::clamp<int64_t>(lowest / shape_.words * shape_.words, 0,
                                               shape_.lanes() - window_lanes());
+      const int64_t first_row = sweep_.top(strip) + window.first_lane * shape_.depth;
+      if (from < shape_.lanes() && (from < window.first_lane + window_lanes() || first_row < 0)) {
+        if (which == 0) return false;
+        // The window before once more.
+        window = call.windows[which - 1];
+        continue;
+      }
       window.begin = low + from;
       window.state = sweep_.kept_state(strip, from);
       fill_above(strip, window.begin, which, window.first_lane == 0);
@@ -202,6 +203,7 @@ class Walk {
     }
     now_ = ahead_.front();
     sweep_.kernels().trace_windows(call);
+    return true;
   }
 
   // What comes down to a window's first lane, from a column on; nothing where it is not lane 0.
