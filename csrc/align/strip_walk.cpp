@@ -20,10 +20,7 @@ class Walk {
       : sweep_(sweep),
         shape_(sweep.kernels()),
         state_(sweep.state_words()),
-        trace_words_(2 * shape_.depth * shape_.words),
-        whole_(places(shape_.rows(), [&](int64_t lane) {
-          return Place{shape_.words - 1 - lane % shape_.words, lane / shape_.words};
-        })) {
+        trace_words_(2 * shape_.depth * shape_.words) {
     borders_.get(shape_.lanes(), sweep_.kept_every(), sweep_.scoring().planes);
     if (traces_windows()) prepare_windows();
   }
@@ -115,6 +112,7 @@ class Walk {
     return sweep_.kernels().trace_windows != nullptr && sweep_.kept_every() <= window_lanes() / 2;
   }
   int64_t window_lanes() const { return shape_.lanes() / windows_at_once; }
+  int64_t window_words() const { return shape_.words / windows_at_once; }
 
   // Whether a window beginning with `first` has all that a path which ends in `lane` may depend on.
   // In each step back it comes from the same lane or the one above.
@@ -140,6 +138,7 @@ class Walk {
     call.end = last + 1;
     call.trace = trace_;
     sweep_.kernels().run_strip(call);
+    if (whole_.word.empty()) whole_ = places<1>();
     now_ = {trace_, begin, 0, &whole_};
   }
 
@@ -155,10 +154,7 @@ class Walk {
     const int64_t above_words = sweep_.kept_every() * sweep_.scoring().planes * shape_.words;
     above_ = above_memory_.get(above_words);
     std::fill_n(above_, above_words, 0);
-    for (int which = 0; which < windows_at_once; ++which) {
-      window_[which] = places(shape_.rows() / windows_at_once,
-                              [&](int64_t lane) { return place_in_window(which, lane); });
-    }
+    window_ = places<windows_at_once>();
   }
 
   // The steps asked for, and those before, which the path probably comes to next. Not where a
@@ -199,7 +195,8 @@ class Walk {
       window.begin = low + from;
       window.state = sweep_.kept_state(strip, from);
       fill_above(strip, window.begin, which, window.first_lane == 0);
-      ahead_.push_back({trace_, window.begin, window.first_lane, &window_[which]});
+      ahead_.push_back(
+          {trace_ + which * window_words(), window.begin, window.first_lane, &window_});
     }
     now_ = ahead_.front();
     sweep_.kernels().trace_windows(call);
@@ -210,38 +207,30 @@ class Walk {
   void fill_above(int64_t strip, int64_t begin, int which, bool there) {
     if (!there && !filled_[which]) return;
     filled_[which] = there;
-    const Place at = place_in_window(which, 0);
+    const int64_t word = which * window_words() + window_.word[0];
     const int planes = sweep_.scoring().planes;
     const uint64_t* const bits = sweep_.kept_border(strip);
     const int64_t words = sweep_.kept_words();
     for (int64_t t = 0; t < sweep_.kept_every(); ++t) {
-      const int64_t column = begin + t, word = column / 64;
+      const int64_t column = begin + t, from = column / 64;
       for (int k = 0; k < planes; ++k) {
-        const bool one = there && word < words && (bits[k * words + word] >> column % 64 & 1) != 0;
-        above_[(t * planes + k) * shape_.words + at.word] = uint64_t{one} << at.bit;
+        const bool one = there && from < words && (bits[k * words + from] >> column % 64 & 1) != 0;
+        above_[(t * planes + k) * shape_.words + word] = uint64_t{one} << window_.bit[0];
       }
     }
   }
 
-  struct Place {
-    int64_t word, bit;
-  };
-  // A window's lanes have a quarter of each word, one window comes behind the other.
-  Place place_in_window(int which, int64_t lane) const {
-    const int64_t part = (which + 1) * shape_.words - 1 - lane % shape_.words;
-    const int64_t bits = 64 / windows_at_once;
-    return {part / windows_at_once, part % windows_at_once * bits + lane / shape_.words};
-  }
-  template <class PlaceOf>
-  Places places(int64_t rows, const PlaceOf& place_of) const {
-    const size_t size = static_cast<size_t>(rows);
+  // Of the first of so many windows, which have a part of each word and come one behind the other.
+  template <int windows>
+  Places places() const {
+    const size_t size = static_cast<size_t>(shape_.rows() / windows);
     Places out{std::vector<int32_t>(size), std::vector<int8_t>(size)};
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t lane = shape_.lane_of(row), vector = shape_.vector_of(row);
-      const Place at = place_of(lane);
-      const size_t i = static_cast<size_t>(row);
-      out.word[i] = static_cast<int32_t>(lane * trace_words_ + vector * shape_.words + at.word);
-      out.bit[i] = static_cast<int8_t>(at.bit);
+    for (size_t i = 0; i < size; ++i) {
+      const int64_t row = static_cast<int64_t>(i);
+      const int part = shape_.word_of(row);
+      out.word[i] = static_cast<int32_t>(shape_.lane_of(row) * trace_words_ +
+                                         shape_.vector_of(row) * shape_.words + part / windows);
+      out.bit[i] = static_cast<int8_t>(part % windows * (64 / windows) + shape_.bit_of(row));
     }
     return out;
   }
@@ -256,8 +245,7 @@ class Walk {
   Borders borders_;
   uint64_t* trace_ = nullptr;
   const int64_t trace_words_;  // of a step
-  const Places whole_;
-  Places window_[windows_at_once];
+  Places whole_, window_;
   Buffer narrow_memory_, above_memory_;
   int64_t narrow_stride_ = 0;
   uint64_t* above_ = nullptr;
