@@ -67,8 +67,10 @@ struct WindowsCall {
   int64_t column_stride;
   const uint64_t* rows;
   Window windows[windows_at_once];
-  // By step and plane, a vector with what comes to each window's first lane, where it is there.
+  // By plane, a vector with what comes to each window's first lane, where it is there; words from
+  // one step's to the next.
   const uint64_t* above;
+  int64_t above_stride;
   int64_t steps;
   // As a strip's, with lanes where cpu/windows.h puts them.
   uint64_t* trace;

@@ -171,6 +171,7 @@ class Walk {
     call.column_token = narrow_memory_.get<uint16_t>(0);
     call.column_stride = narrow_stride_;
     call.rows = sweep_.kept_rows(strip);
+    // What comes to a window that does not begin with lane 0 is wrong in any case.
     call.above = above_;
     call.steps = every;
     call.trace = trace_;
@@ -194,7 +195,10 @@ class Walk {
       }
       window.begin = low + from;
       window.state = sweep_.kept_state(strip, from);
-      fill_above(strip, window.begin, which, window.first_lane == 0);
+      if (window.first_lane == 0) {
+        fill_above(strip, window.begin, which);
+        call.above_stride = sweep_.scoring().planes * shape_.words;
+      }
       ahead_.push_back(
           {trace_ + which * window_words(), window.begin, window.first_lane, &window_});
     }
@@ -203,10 +207,8 @@ class Walk {
     return true;
   }
 
-  // What comes down to a window's first lane, from a column on; nothing where it is not lane 0.
-  void fill_above(int64_t strip, int64_t begin, int which, bool there) {
-    if (!there && !filled_[which]) return;
-    filled_[which] = there;
+  // What comes down to lane 0 from a column on, for a window that begins with it.
+  void fill_above(int64_t strip, int64_t begin, int which) {
     const int64_t word = which * window_words() + window_.word[0];
     const int planes = sweep_.scoring().planes;
     const uint64_t* const bits = sweep_.kept_border(strip);
@@ -214,7 +216,7 @@ class Walk {
     for (int64_t t = 0; t < sweep_.kept_every(); ++t) {
       const int64_t column = begin + t, from = column / 64;
       for (int k = 0; k < planes; ++k) {
-        const bool one = there && from < words && (bits[k * words + from] >> column % 64 & 1) != 0;
+        const bool one = from < words && (bits[k * words + from] >> column % 64 & 1) != 0;
         above_[(t * planes + k) * shape_.words + word] = uint64_t{one} << window_.bit[0];
       }
     }
@@ -249,7 +251,6 @@ class Walk {
   Buffer narrow_memory_, above_memory_;
   int64_t narrow_stride_ = 0;
   uint64_t* above_ = nullptr;
-  bool filled_[windows_at_once] = {};
   Known now_{};
   std::vector<Known> ahead_;
 };

@@ -86,7 +86,7 @@ template <class Cell, int K>
       store(trace + u * words, diagonal);
       store(trace + (U + u) * words, up);
     });
-    above += B * words;
+    above += call.above_stride;
     trace += 2 * U * words;
   }
 }
