@@ -178,16 +178,19 @@ class Walk {
     ahead_.clear();
     for (int which = 0; which < windows_at_once; ++which) {
       const int64_t from = step - which * every;
-      int64_t lowest = lane - every;
+      int64_t expected = lane;
       if (which > 0) {
         const int64_t back = j_ + lane - low - (from + every - 1);
-        lowest -= static_cast<int64_t>(slope * static_cast<double>(back)) + spare;
+        expected -= static_cast<int64_t>(slope * static_cast<double>(back)) + spare;
       }
       Window& window = call.windows[which];
-      window.first_lane = std::clamp<int64_t>(lowest / shape_.words * shape_.words, 0,
+      window.first_lane = std::clamp<int64_t>((expected - every) / shape_.words * shape_.words, 0,
                                               shape_.lanes() - window_lanes());
       const int64_t first_row = sweep_.top(strip) + window.first_lane * shape_.depth;
-      if (from < shape_.lanes() && (from < window.first_lane + window_lanes() || first_row < 0)) {
+      const bool above = expected + 2 * spare < 0;
+      const bool fresh =
+          from < shape_.lanes() && (from < window.first_lane + window_lanes() || first_row < 0);
+      if (above || fresh) {
         if (which == 0) return false;
         // The window before once more.
         window = call.windows[which - 1];
@@ -213,11 +216,13 @@ class Walk {
     const int planes = sweep_.scoring().planes;
     const uint64_t* const bits = sweep_.kept_border(strip);
     const int64_t words = sweep_.kept_words();
-    for (int64_t t = 0; t < sweep_.kept_every(); ++t) {
-      const int64_t column = begin + t, from = column / 64;
-      for (int k = 0; k < planes; ++k) {
-        const bool one = from < words && (bits[k * words + from] >> column % 64 & 1) != 0;
-        above_[(t * planes + k) * shape_.words + word] = uint64_t{one} << window_.bit[0];
+    const int64_t from = begin / 64, behind = begin % 64;
+    for (int k = 0; k < planes; ++k) {
+      const auto at = [&](int64_t i) { return i < words ? bits[k * words + i] : 0; };
+      uint64_t own = at(from) >> behind;
+      if (behind > 0) own |= at(from + 1) << (64 - behind);
+      for (int64_t t = 0; t < sweep_.kept_every(); ++t, own >>= 1) {
+        above_[(t * planes + k) * shape_.words + word] = (own & 1) << window_.bit[0];
       }
     }
   }
