@@ -41,8 +41,10 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
   borders_.get(shape_.lanes(), b_.size, scoring.planes);
 }
 
-int64_t StripSweep::sweep(int64_t at_least, bool keep) {
+int64_t StripSweep::sweep(int64_t at_least, bool keep, double margin) {
   at_least_ = at_least;
+  margin_ = margin;
+  square_ = 0;
   lost_ = false;
   strips_.assign(static_cast<size_t>(count_), {});
   kept_.clear();
@@ -238,6 +240,7 @@ void StripSweep::sum(int64_t strip, bool keep) {
       kept[static_cast<size_t>(k * kept_words() + own.summed / block)] = bits[k];
     }
     own.summed += count;
+    if (strip == 0 && own.summed <= first_row(1)) square_ = own.sum;
     if (next == nullptr) continue;
     if (!next->begins) {
       if (own.sum >= least_above(strip + 1)) {
@@ -260,6 +263,12 @@ void StripSweep::finish(int64_t strip, bool keep) {
   own.written = b_.size + shape_.lanes();
   score_ = own.sum;
   if (strip + 1 == count_) return;
+  if (strip == 0 && margin_ > 0) {
+    const double share =
+        1 - static_cast<double>(square_) / static_cast<double>(most_ * first_row(1));
+    const int64_t shorter = std::min(a_.size, b_.size);
+    at_least_ = std::max(at_least_, score_lacking(share * (1 + margin_), shorter, most_));
+  }
   const Strip& next = at(strip + 1);
   lost_ = !next.begins;
   if (!next.ends) end_at(strip + 1, std::max(own.high, last_boundary(own.sum)));

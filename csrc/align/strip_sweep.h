@@ -18,17 +18,23 @@
 
 namespace neurn::align {
 
+// The score of a pair of which the shorter sequence has that length and which lacks such a share of
+// the most that it could gain, and a little more.
+inline int64_t score_lacking(double share, int64_t length, int64_t most) {
+  const int64_t lacking = static_cast<int64_t>(share * static_cast<double>(length));
+  return most * std::max<int64_t>(length - lacking - 32, 0);
+}
+
 class StripSweep {
  public:
   StripSweep(const BitKernels& kernels, const BitScoring& scoring, Sequence a, Sequence b,
              const std::function<void()>& poll);
 
-  // Shifted score of a path: the best one if it is at least `at_least`; 0: whatever it is. keep:
-  // what the way back needs.
-  int64_t sweep(int64_t at_least, bool keep);
-
-  // The most that a diagonal step gains.
-  int64_t most() const { return most_; }
+  // Shifted score of a path: the best one if it is at least at_least(); 0: whatever it is. keep:
+  // what the way back needs. margin > 0: at_least() rises once the first strip is there, to the
+  // score of a pair that lacks as much everywhere, and this share more.
+  int64_t sweep(int64_t at_least, bool keep, double margin = 0);
+  int64_t at_least() const { return at_least_; }
 
   // For the way back.
   const BitKernels& kernels() const { return kernels_; }
@@ -167,7 +173,9 @@ class StripSweep {
   Borders borders_;
   std::vector<Strip> strips_;
   int64_t at_least_ = 0, score_ = 0;
-  bool lost_ = false;  // no path comes to at_least_
+  double margin_ = 0;
+  int64_t square_ = 0;  // H' of the first strip's rows and about as many columns
+  bool lost_ = false;   // no path comes to at_least_
   std::vector<Kept> kept_;
   Buffer states_memory_;
   uint64_t* states_ = nullptr;
