@@ -117,6 +117,14 @@ class Alignment:
                     f"and {len(sequence)} tokens in it"
                 )
 
+    @classmethod
+    def _of_best_path(cls, moves: npt.NDArray[np.uint8], **others: Any) -> Alignment:
+        """Make one of moves that a kernel found: they are right, and nobody else has them."""
+        alignment = object.__new__(cls)
+        moves.setflags(write=False)
+        vars(alignment).update(others, moves=moves)
+        return alignment
+
     @cached_property
     def _operations(self) -> str:
         """One of ``=XID`` for each column."""

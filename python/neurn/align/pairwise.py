@@ -119,8 +119,15 @@ def align(
     region = make_region(ends, band)
     encoded = encode([a, b], scoring, "ab".__getitem__)
     total, moves = _core.align_path(encoded[0], encoded[1], encoded.scoring, region)
-    similarity = pair_similarity(encoded, total, scoring.whole, ends, region)
-    return Alignment(value(total, scoring.whole.scale), moves, a, b, scoring, similarity, ends)
+    return Alignment._of_best_path(
+        moves,
+        score=value(total, scoring.whole.scale),
+        a=a,
+        b=b,
+        scoring=scoring,
+        similarity=pair_similarity(encoded, total, scoring.whole, ends, region),
+        free_ends=ends,
+    )
 
 
 def score_matrix(

@@ -10,6 +10,7 @@ from neurn import _core
 
 ENDS = ("a_begin", "a_end", "b_begin", "b_end")
 _SHORT = {"a": ENDS[:2], "b": ENDS[2:], "both": ENDS}
+_WHOLE = _core.AlignRegion()
 
 
 def parse_free_ends(free_ends: str | Iterable[str]) -> tuple[str, ...]:
@@ -21,6 +22,8 @@ def parse_free_ends(free_ends: str | Iterable[str]) -> tuple[str, ...]:
         If one is not "a_begin", "a_end", "b_begin", "b_end", "a", "b" or "both".
     """
     given = (free_ends,) if isinstance(free_ends, str) else tuple(free_ends)
+    if not given:
+        return ()
     free: set[str] = set()
     for end in given:
         if end not in ENDS and end not in _SHORT:
@@ -41,6 +44,8 @@ def make_region(free_ends: tuple[str, ...], band: Any) -> _core.AlignRegion:
         If band is negative.
     """
     if band is None:
+        if not free_ends:
+            return _WHOLE
         band = -1
     elif not isinstance(band, Integral):
         raise TypeError(f"band must be a whole number or None, got {band!r}")

@@ -68,8 +68,12 @@ def pair_similarity(
         back = _core.align_score(encoded[1], encoded[0], encoded.scoring, region)
         sums = float(total) + float(back)
     # In Python's numbers: arrays of one take longer than a short alignment.
-    own_a, own_b = self_scores(encoded, whole, free_ends, region, threads=1).tolist()
-    n, m = encoded.lengths.tolist()
+    _, n, end = encoded.offsets.tolist()
+    m = end - n
+    if _match_is_best(encoded, whole, free_ends):
+        own_a, own_b = n * whole.match, m * whole.match
+    else:
+        own_a, own_b = self_scores(encoded, whole, free_ends, region, threads=1).tolist()
     least, most = _extremes(own_a, own_b, n, m, whole)
     if not most > least:
         return float(np.array_equal(encoded[0], encoded[1]))
@@ -105,6 +109,15 @@ def normalize(
     return np.asarray(result, dtype=np.float64)
 
 
+def _match_is_best(encoded: Encoded, whole: WholeScores, free_ends: tuple[str, ...]) -> bool:
+    """Whether no sequence scores more with itself than `match` for each token."""
+    if encoded.table is not None:
+        return False
+    least = 0 if free_ends else 2 * whole.gap
+    fits = abs(whole.match) * encoded.tokens.size < 2**62
+    return whole.match >= max(whole.mismatch, least) and fits
+
+
 def self_scores(
     encoded: Encoded,
     whole: WholeScores,
@@ -115,13 +128,11 @@ def self_scores(
     """Return the score of each sequence with itself."""
     # Where every token with itself is worth at least what any two tokens and any two gaps are on
     # average, nothing beats the main diagonal.
+    if _match_is_best(encoded, whole, free_ends):
+        return encoded.lengths * whole.match
     table = encoded.table
-    least = 0 if free_ends else 2 * whole.gap
-    if table is None:
-        diagonal_is_best = whole.match >= max(whole.mismatch, least)
-        if diagonal_is_best and abs(whole.match) * encoded.tokens.size < 2**62:
-            return encoded.lengths * whole.match
-    else:
+    if table is not None:
+        least = 0 if free_ends else 2 * whole.gap
         own = table.diagonal().astype(np.int64)
         diagonal_is_best = bool(
             (own >= least).all() and (2 * table.astype(np.int64) <= own[:, None] + own).all()
