@@ -130,10 +130,11 @@ struct BitKernels {
   // of bits[plane] is that of column c.
   int64_t (*sum_border)(const uint64_t* border, int64_t stride, int planes, int64_t count,
                         uint64_t* bits);
-  // Bits from `first` on to bit 63 of at least count words, which is all that a sweep reads of
-  // them; up to a vector's words are written before and behind. Behind all bits are zeros.
-  void (*unpack_border)(const uint64_t* bits, int64_t bit_words, int64_t first, int64_t count,
-                        uint64_t* border);
+  // Bits from `first` on, of bit_words words that are so far apart, to bit 63 of at least count
+  // words, which is all that a sweep reads of them; up to a vector's words are written before and
+  // behind. Behind all bits are zeros.
+  void (*unpack_border)(const uint64_t* bits, int64_t bit_words, int64_t apart, int64_t first,
+                        int64_t count, uint64_t* border);
   // Token planes [row][plane][word] of in_word sequences for each word, with a share of its lanes
   // each: those of word w are sequence[w * in_word ..].
   void (*fill_rows)(const Token* const* sequence, int64_t in_word, int64_t rows, int token_planes,

@@ -50,8 +50,6 @@ int64_t StripSweep::sweep(int64_t at_least, bool keep, double margin) {
   kept_.clear();
   if (keep) {
     kept_.resize(static_cast<size_t>(count_));
-    const size_t words = static_cast<size_t>(scoring_.planes * kept_words());
-    for (Kept& kept : kept_) kept.border.resize(words);
     states_ = states_memory_.get(count_ * states_of_strip_ * static_cast<int64_t>(state_words()));
   }
   // Nothing is above the first strip.
@@ -235,9 +233,9 @@ void StripSweep::sum(int64_t strip, bool keep) {
     const uint64_t* border = borders_.above(strip + 1) + own.summed;
     uint64_t bits[most_planes];
     own.sum += kernels_.sum_border(border, borders_.stride(), scoring_.planes, count, bits);
-    for (int k = 0; k < scoring_.planes && keep && next != nullptr; ++k) {
+    if (keep && next != nullptr) {
       std::vector<uint64_t>& kept = kept_[static_cast<size_t>(strip + 1)].border;
-      kept[static_cast<size_t>(k * kept_words() + own.summed / block)] = bits[k];
+      kept.insert(kept.end(), bits, bits + scoring_.planes);
     }
     own.summed += count;
     if (strip == 0 && own.summed <= first_row(1)) square_ = own.sum;

@@ -67,11 +67,18 @@ class StripSweep {
   const uint64_t* kept_rows(int64_t strip) const {
     return kept_[static_cast<size_t>(strip)].rows.data();
   }
-  // Above a strip, by column, a bit each: kept_words() words for each plane.
-  const uint64_t* kept_border(int64_t strip) const {
-    return kept_[static_cast<size_t>(strip)].border.data();
+  // Above a strip, a bit for each column from `first` on: of 64 columns a word for each plane.
+  struct KeptBorder {
+    const uint64_t* bits;
+    int64_t first, words;
+  };
+  KeptBorder kept_border(int64_t strip) const {
+    static constexpr uint64_t nothing[most_planes] = {};
+    if (strip == 0) return {nothing, 0, 0};
+    const std::vector<uint64_t>& border = kept_[static_cast<size_t>(strip)].border;
+    return {border.data(), at(strip - 1).low,
+            static_cast<int64_t>(border.size()) / scoring_.planes};
   }
-  int64_t kept_words() const { return (b_.size + 63) / 64; }
 
  private:
   struct Strip {

@@ -124,9 +124,10 @@ class Walk {
     const int64_t begin = low + step;
     const uint64_t* state = sweep_.kept_state(strip, step);
     std::copy_n(state, state_.size(), state_.begin());
-    const int64_t words = sweep_.kept_words();
-    for (int k = 0; k < sweep_.scoring().planes; ++k) {
-      sweep_.kernels().unpack_border(sweep_.kept_border(strip) + k * words, words, begin,
+    const StripSweep::KeptBorder above = sweep_.kept_border(strip);
+    const int planes = sweep_.scoring().planes;
+    for (int k = 0; k < planes; ++k) {
+      sweep_.kernels().unpack_border(above.bits + k, above.words, planes, begin - above.first,
                                      last + 1 - begin, borders_.above(0) + k * borders_.stride());
     }
     StripCall call = sweep_.prepare(sweep_.kept_rows(strip), state_, borders_);
@@ -214,11 +215,10 @@ class Walk {
   void fill_above(int64_t strip, int64_t begin, int which) {
     const int64_t word = which * window_words() + window_.word[0];
     const int planes = sweep_.scoring().planes;
-    const uint64_t* const bits = sweep_.kept_border(strip);
-    const int64_t words = sweep_.kept_words();
-    const int64_t from = begin / 64, behind = begin % 64;
+    const StripSweep::KeptBorder above = sweep_.kept_border(strip);
+    const int64_t from = (begin - above.first) / 64, behind = (begin - above.first) % 64;
     for (int k = 0; k < planes; ++k) {
-      const auto at = [&](int64_t i) { return i < words ? bits[k * words + i] : 0; };
+      const auto at = [&](int64_t i) { return i < above.words ? above.bits[i * planes + k] : 0; };
       uint64_t own = at(from) >> behind;
       if (behind > 0) own |= at(from + 1) << (64 - behind);
       for (int64_t t = 0; t < sweep_.kept_every(); ++t, own >>= 1) {

@@ -159,12 +159,29 @@ def test_long_pairs_agree_with_the_matrix(n, gap_open):
     a = rng.integers(0, 4, n)
     b = np.delete(a, rng.integers(0, n, n // 20))
     b[rng.integers(0, len(b), n // 10)] = 7
-    scoring = align.Scoring(gap_open=gap_open)
+    _agrees_with_the_matrix(a, b, align.Scoring(gap_open=gap_open))
+
+
+@pytest.mark.parametrize("same", ["nothing", "the beginning", "the middle", "the end"])
+def test_long_pairs_whose_beginning_says_little_of_the_rest(same):
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 20, (2, 4600))
+    part = {
+        "nothing": slice(0, 0),
+        "the beginning": slice(0, 2500),
+        "the middle": slice(1000, 3300),
+        "the end": slice(2300, 4600),
+    }[same]
+    b[part] = a[part]
+    _agrees_with_the_matrix(a, b, align.Scoring())
+
+
+def _agrees_with_the_matrix(a, b, scoring):
     matrix = align.score_matrix(a, b, scoring)
     assert align.score(a, b, scoring) == matrix.scores[-1, -1]
-    i, j, moves = n, len(b), align.align(a, b, scoring).moves[::-1].tolist()
+    i, j, moves = len(a), len(b), align.align(a, b, scoring).moves[::-1].tolist()
     for move in moves:
-        if gap_open == 0:
+        if scoring.gap_open == 0:
             arrows = int(matrix.arrows[i, j])
             assert move == arrows & -arrows
         i, j = i - (move != 4), j - (move != 2)

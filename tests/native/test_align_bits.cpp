@@ -15,6 +15,8 @@
 #include "align/plan.h"
 #include "align/strip_pair.h"
 #include "align/strip_set.h"
+#include "align/strip_sweep.h"
+#include "align/strip_walk.h"
 #include "align/threads.h"
 
 // Cells in a namespace of their own, with vectors that every processor has.
@@ -208,6 +210,16 @@ Set apart(int64_t n, int64_t m, int64_t alphabet) {
   return both;
 }
 
+// The first tokens of both are the same, so that a pair's beginning says nothing of its end; or the
+// last ones, so that it says too little.
+Set alike_at(bool beginning, int64_t n, int64_t m, int64_t alphabet) {
+  Set both({n, m}, alphabet);
+  const int64_t shorter = std::min(n, m), size = std::min<int64_t>(2500, shorter / 2);
+  Token *a = both.tokens.get(), *b = a + n;
+  beginning ? std::copy_n(a, size, b) : std::copy_n(a + n - size, size, b + m - size);
+  return both;
+}
+
 void test_pair(const Scoring& scoring, const Set& set, const std::string& what) {
   const Sequence a = set.view()[0], b = set.view()[1];
   const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
@@ -226,6 +238,32 @@ void test_pair(const Scoring& scoring, const Set& set, const std::string& what) 
 
 void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
   test_pair(scoring, related(n, m, alphabet, share), "share " + std::to_string(share));
+}
+
+// What no path of a score comes through is left out: whatever score is expected, right or wrong.
+void test_sweep(const Scoring& scoring, const Set& set) {
+  const Sequence a = set.view()[0], b = set.view()[1];
+  const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
+  const std::vector<Move> expected = reference_path(scoring, a, b);
+  const int64_t best = reference(scoring, a, b) - scoring.gap_extend * (a.size + b.size);
+  const std::function<void()> poll = [] {};
+  StripSweep pair(bit_kernels(), *bits, a, b, poll);
+  const int64_t scores[] = {
+      0, best, best - best / 40, best - best / 7, best + 1, best + best / 30, 3 * best + 9};
+  for (const int64_t at_least : scores) {
+    const bool keep = below(2) == 0;
+    const std::string about = name(scoring) + " " + std::to_string(a.size) + " x " +
+                              std::to_string(b.size) + " at least " + std::to_string(at_least) +
+                              " of " + std::to_string(best);
+    const int64_t score = pair.sweep(at_least, keep, below(2) == 0 ? 0 : 1.0 / 32);
+    const bool reached = pair.at_least() <= best;
+    expect(reached ? score == best : score <= best, "sweep " + about);
+    if (!reached && keep) expect(pair.sweep(score, keep) == best, "sweep again " + about);
+    if (!keep) continue;
+    std::vector<Move> path;
+    walk(pair, path);
+    expect(path == expected, "path " + about);
+  }
 }
 
 // A cell on every input that it can meet, all of them side by side.
@@ -314,8 +352,18 @@ int main() {
       }
     }
     for (int round = 0; round < 24; ++round) test_cross(scoring, 1 + below(200), round);
-    // Long and alike: in a band.
+    for (const int64_t m : {lanes / 2, lanes + 100, rows + 700, 2 * rows + 300}) {
+      const int64_t n = rows / 2 + below(3 * rows), alphabet = alphabets[k % 4];
+      test_sweep(scoring, Set({n, m}, alphabet));
+      test_sweep(scoring, related(m, 1, alphabet, k % 2 == 0 ? 0.3 : 0.05));
+      test_sweep(scoring, alike_at(k % 2 == 0, n, m, alphabet));
+    }
+    // Long: a part of the matrix is left out.
     test_pair(scoring, k % 3 == 0 ? 8300 : 3100, 1, alphabets[k % 4], k % 2 == 0 ? 0.02 : 0.1);
+    if (k % 3 == 2) {
+      test_pair(scoring, 4100, 4500, alphabets[k % 4], 1);
+      test_pair(scoring, alike_at(k % 2 == 0, 5000, 4700, 20), "alike at one end");
+    }
     ++k;
   }
   for (int64_t targets = 1; targets <= 130; ++targets) {

@@ -293,13 +293,13 @@ int64_t sum_border(const uint64_t* border, int64_t stride, int planes, int64_t c
   return sum;
 }
 
-void unpack_border(const uint64_t* bits, int64_t bit_words, int64_t first, int64_t count,
-                   uint64_t* border) {
+void unpack_border(const uint64_t* bits, int64_t bit_words, int64_t apart, int64_t first,
+                   int64_t count, uint64_t* border) {
   Bits up{};
   for (int w = 0; w < words; ++w) up[w] = static_cast<uint64_t>(words - 1 - w);
   for (int64_t bit = first & -words; bit < first + count; bit += words) {
     const int64_t word = bit / 64;
-    const uint64_t left = word < bit_words ? bits[word] << (64 - words - bit % 64) : 0;
+    const uint64_t left = word < bit_words ? bits[word * apart] << (64 - words - bit % 64) : 0;
     store(border + (bit - first), broadcast(left) << up);
   }
 }
