@@ -261,7 +261,7 @@ void StripSweep::finish(int64_t strip, bool keep) {
   own.written = b_.size + shape_.lanes();
   score_ = own.sum;
   if (strip + 1 == count_) return;
-  if (strip == 0 && margin_ > 0) {
+  if (strip == 0 && margin_ > 0 && most_ > 0) {
     const double share =
         1 - static_cast<double>(square_) / static_cast<double>(most_ * first_row(1));
     const int64_t shorter = std::min(a_.size, b_.size);
