@@ -10,11 +10,13 @@ namespace {
 int64_t least_steps_kept(const BitKernels& kernels) {
   return kernels.trace_windows == nullptr ? 128 : StripShape(kernels).lanes() / windows_at_once / 2;
 }
-constexpr int64_t most_kept_words = int64_t{1} << 23;
+constexpr int64_t most_kept_words = int64_t{1} << 24;
 // At a time, of strips that go on side by side, so that one does not wait long for the other.
 constexpr int64_t steps_at_once = 256;
 // Columns of a border that are added at a time.
 constexpr int64_t block = 64;
+// Rows of the first strip from which on it tells what the whole pair lacks.
+constexpr int64_t telling_rows = 256;
 
 }  // namespace
 
@@ -211,23 +213,25 @@ void StripSweep::advance(Stream& stream, bool keep) {
 }
 
 void StripSweep::begin(int64_t strip) {
-  Strip& own = at(strip);
-  own.begins = true;
-  own.summed = own.low;
-  own.sum = own.gained;
-  if (strip + 1 == count_) return;
-  Strip& next = at(strip + 1);
-  next.low = own.low;
-  next.gained = own.gained;
-  next.high = b_.size;
-  next.ends = at_least_ <= 0;
-  if (next.gained >= least_above(strip + 1)) begin(strip + 1);
+  for (;; ++strip) {
+    Strip& own = at(strip);
+    own.begins = true;
+    own.summed = own.low;
+    own.sum = own.gained;
+    if (strip + 1 == count_) return;
+    Strip& next = at(strip + 1);
+    next.low = own.low;
+    next.gained = own.gained;
+    next.high = b_.size;
+    next.ends = at_least_ <= 0;
+    if (next.gained < least_above(strip + 1)) return;
+  }
 }
 
 void StripSweep::sum(int64_t strip, bool keep) {
   Strip& own = at(strip);
   Strip* const next = strip + 1 < count_ ? &at(strip + 1) : nullptr;
-  if (next != nullptr && next->begins && next->ends && !keep) return;
+  if (lost_ || (next != nullptr && next->begins && next->ends && !keep)) return;
   while (own.summed + block <= own.written || (own.finished && own.summed < own.high)) {
     const int64_t count = own.finished ? std::min(block, own.high - own.summed) : block;
     const uint64_t* border = borders_.above(strip + 1) + own.summed;
@@ -235,6 +239,10 @@ void StripSweep::sum(int64_t strip, bool keep) {
     own.sum += kernels_.sum_border(border, borders_.stride(), scoring_.planes, count, bits);
     if (keep && next != nullptr) {
       std::vector<uint64_t>& kept = kept_[static_cast<size_t>(strip + 1)].border;
+      if (kept.empty()) {
+        const int64_t blocks = (own.high - own.low + block - 1) / block;
+        kept.reserve(static_cast<size_t>(blocks * scoring_.planes));
+      }
       kept.insert(kept.end(), bits, bits + scoring_.planes);
     }
     own.summed += count;
@@ -246,6 +254,8 @@ void StripSweep::sum(int64_t strip, bool keep) {
       } else {
         next->low = own.summed;
         next->gained = own.sum;
+        // Its end may be from before at_least_ rose.
+        if (next->ends && next->low >= next->high) return lose(strip);
       }
     }
     if (!next->ends && own.sum + most_ * (b_.size - own.summed) < at_least_) {
@@ -258,19 +268,25 @@ void StripSweep::finish(int64_t strip, bool keep) {
   Strip& own = at(strip);
   own.finished = true;
   sum(strip, keep);
+  if (lost_) return;
   own.written = b_.size + shape_.lanes();
   score_ = own.sum;
   if (strip + 1 == count_) return;
-  if (strip == 0 && margin_ > 0 && most_ > 0) {
+  if (strip == 0 && margin_ > 0 && most_ > 0 && first_row(1) >= telling_rows) {
     const double share =
         1 - static_cast<double>(square_) / static_cast<double>(most_ * first_row(1));
     const int64_t shorter = std::min(a_.size, b_.size);
     at_least_ = std::max(at_least_, score_lacking(share * (1 + margin_), shorter, most_));
   }
   const Strip& next = at(strip + 1);
-  lost_ = !next.begins;
+  if (!next.begins) return lose(strip);
   if (!next.ends) end_at(strip + 1, std::max(own.high, last_boundary(own.sum)));
   clear_border(strip + 1, own.high, next.high);
+}
+
+void StripSweep::lose(int64_t strip) {
+  lost_ = true;
+  score_ = at(strip).sum;
 }
 
 void StripSweep::end_at(int64_t strip, int64_t boundary) {

@@ -141,14 +141,16 @@ class StripSweep {
   void advance(Stream& stream, bool keep);
   void place(int64_t strip, StripRows& rows) const;
 
-  // Once the first column of a strip is known.
+  // Once the first column of a strip is known; with it that of others may be.
   void begin(int64_t strip);
   // Adds what is there of the border below a strip; what that says of the next strip.
   void sum(int64_t strip, bool keep);
   void finish(int64_t strip, bool keep);
-  // From the last boundary above a strip that is of use.
+  // Where nothing below a strip is of use: the score is one that the border below it has.
+  void lose(int64_t strip);
+  // Once a boundary above a strip is known behind which none is of use.
   void end_at(int64_t strip, int64_t boundary);
-  // That, where H' is the same from there on.
+  // The last one of use, where H' is the same from there on.
   int64_t last_boundary(int64_t gained) const;
   // The least H' above a strip that is of use.
   int64_t least_above(int64_t strip) const {
@@ -181,7 +183,7 @@ class StripSweep {
   std::vector<Strip> strips_;
   int64_t at_least_ = 0, score_ = 0;
   double margin_ = 0;
-  int64_t square_ = 0;  // H' of the first strip's rows and about as many columns
+  int64_t square_ = 0;  // H' of the first strip's rows and no more columns
   bool lost_ = false;   // no path comes to at_least_
   std::vector<Kept> kept_;
   Buffer states_memory_;

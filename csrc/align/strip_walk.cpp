@@ -32,16 +32,15 @@ class Walk {
     to_ = path.data() + most;
     for (int64_t strip = sweep_.strips() - 1; strip >= 0; --strip) {
       sweep_.poll();
-      const auto [low, high] = sweep_.window(strip);
+      // A best path never leaves what was swept.
+      const int64_t low = sweep_.window(strip).first;
       const int64_t top = sweep_.top(strip);  // of row 0
       const int64_t first = std::max<int64_t>(top, 0);
-      left_to(high - 1);
       ahead_.clear();
       while (i_ >= first && j_ >= low) {
         again(strip, low, shape_.lane_of(i_ - top));
         follow(top, first, low);
       }
-      if (low > 0) up_to(first - 1);
     }
     up_to(-1);
     left_to(-1);

@@ -236,6 +236,19 @@ void test_pair(const Scoring& scoring, const Set& set, const std::string& what) 
   expect(path == expected, "strip_align's path " + about);
 }
 
+// The first strips are alike, so that much is expected of the rest; nothing of that is, but for a
+// part in other columns than those where it would help.
+Set misleading(int64_t rows, int64_t alike) {
+  const int64_t size = 8 * rows, part = alike * rows, away = part + 3 * rows;
+  Set both({size, size}, 20);
+  Token *a = both.tokens.get(), *b = a + size;
+  std::copy_n(a, part, b);
+  for (int64_t j = part; j < size; ++j) b[j] = 21;
+  for (int64_t j = 1; j < 128; j += 2) b[j] = 21;
+  std::copy_n(a + part, rows, b + away);
+  return both;
+}
+
 void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
   test_pair(scoring, related(n, m, alphabet, share), "share " + std::to_string(share));
 }
@@ -366,6 +379,9 @@ int main() {
     }
     ++k;
   }
+  const int64_t rows = 64 * bit_kernels().words * bit_kernels().strip_depth;
+  test_pair({1, -2, nullptr, 0, 0, -1}, misleading(rows, 1), "misleading");
+  test_pair({1, -2, nullptr, 0, 0, -1}, misleading(rows, 2), "misleading");
   for (int64_t targets = 1; targets <= 130; ++targets) {
     test_cross(scorings[targets % 12], targets, static_cast<int>(targets));
   }

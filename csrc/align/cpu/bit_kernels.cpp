@@ -95,7 +95,7 @@ class Keeper {
 
   int64_t at() const { return at_; }
   [[gnu::always_inline]] void keep(const State<Cell>& state, int64_t t) {
-    if (t != at_ || to_ == nullptr) return;
+    if (t != at_) return;
     store_state<Cell>(state, to_);
     to_ += (strip_depth + 1) * Cell::planes * words;
     at_ += every_;
