@@ -45,8 +45,8 @@ struct StripCall {
   // join: the rows before, what they are shown, and 1 from the target's beginning on.
   const uint64_t *rows_before, *column_before, *column_started;
   uint64_t* state;  // v[vectors of a strip][planes], h[planes]
-  // Where the state goes before step keep_at and each keep_every steps after, one behind the other,
-  // where these are not the first or behind the last; or null.
+  // Where the state goes before those steps keep_at, keep_at + keep_every .. that are neither the
+  // call's first nor behind its last, one behind the other; or null.
   uint64_t* kept;
   int64_t keep_at, keep_every;
   int64_t begin, end;               // steps
