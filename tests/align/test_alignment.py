@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 import re
@@ -98,6 +99,16 @@ def test_moves_are_a_copy_that_nobody_changes():
         alignment.moves[0] = 4
     with pytest.raises(AttributeError):
         alignment.score = 3
+
+
+@pytest.mark.parametrize("free_ends", [(), ("a_end",)])
+def test_what_align_returns_is_as_if_made_by_hand(free_ends):
+    found = align.align("GAACT", "GAT", free_ends=free_ends)
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(Alignment)}
+    assert Alignment(**fields) == found
+    assert vars(found).keys() >= fields.keys()
+    with pytest.raises(ValueError, match="read-only"):
+        found.moves[0] = 4
 
 
 @pytest.mark.parametrize(

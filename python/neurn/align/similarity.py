@@ -110,7 +110,11 @@ def normalize(
 
 
 def _match_is_best(encoded: Encoded, whole: WholeScores, free_ends: tuple[str, ...]) -> bool:
-    """Whether no sequence scores more with itself than `match` for each token."""
+    """Whether it is plain that no sequence scores more with itself than `match` a token.
+
+    Where every token with itself is worth at least what any two tokens and any two gaps are on
+    average, nothing beats the main diagonal.
+    """
     if encoded.table is not None:
         return False
     least = 0 if free_ends else 2 * whole.gap
@@ -126,12 +130,11 @@ def self_scores(
     threads: int,
 ) -> npt.NDArray[np.int64]:
     """Return the score of each sequence with itself."""
-    # Where every token with itself is worth at least what any two tokens and any two gaps are on
-    # average, nothing beats the main diagonal.
     if _match_is_best(encoded, whole, free_ends):
         return encoded.lengths * whole.match
     table = encoded.table
     if table is not None:
+        # As _match_is_best, token by token.
         least = 0 if free_ends else 2 * whole.gap
         own = table.diagonal().astype(np.int64)
         diagonal_is_best = bool(
