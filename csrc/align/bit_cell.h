@@ -8,9 +8,9 @@
 //   A = max(s, v, h),  v <- A - h,  h <- A - v,
 // and H = G (n + m) + the sum of h along the last row.
 //
-// For whoever has Bits, a vector of bits; logic(f, a, b, c), which is f bit by bit; ternary_logic:
-// whether that is one operation; broadcast(word); and what functions and lambdas are to be:
-// NEURN_INLINE, NEURN_LAMBDA.
+// For whoever has Bits, a vector of bits; logic(f, a, b, c), which is f bit by bit, fastest where a
+// is there last (bit_networks.h); ternary_logic: whether that is one operation; broadcast(word);
+// and what functions and lambdas are to be: NEURN_INLINE, NEURN_LAMBDA.
 #pragma once
 
 #include <bit>
@@ -50,13 +50,19 @@ struct PublishedCell {
   // differ: lanes whose tokens differ. diagonal, up: lanes where that step is optimal.
   template <bool trace>
   NEURN_INLINE void step(Bits* v, Bits* h, Bits differ, Bits* diagonal, Bits* up) const {
-    if constexpr (trace) *diagonal = ~(differ & (above_unequal(v) | above_unequal(h)));
+    if constexpr (trace) {
+      *diagonal = logic([](auto p, auto q, auto d) NEURN_LAMBDA { return ~(d & (p | q)); },
+                        above_unequal(h), above_unequal(v), differ);
+    }
     if constexpr (ternary) {
       published_ternary(v, h, differ);
     } else {
       published_binary(v, h, differ);
     }
-    if constexpr (trace) *up = ~(v[0] | v[1] | v[2]);
+    if constexpr (trace) {
+      *up =
+          logic([](auto x, auto y, auto z) NEURN_LAMBDA { return ~(x | y | z); }, v[2], v[1], v[0]);
+    }
   }
 
  private:
@@ -88,15 +94,15 @@ struct AnyCell {
     unroll<B>([&](auto k) NEURN_LAMBDA { s[k] = select(differ, unequal[k], equal[k]); });
     if constexpr (trace) {
       const Bits optimal = select(differ, unequal_optimal, equal_optimal);
-      *diagonal = logic([](auto p, auto q, auto r) NEURN_LAMBDA { return p & ~q & ~r; }, optimal,
-                        less(s, v), less(s, h));
+      *diagonal = logic([](auto p, auto q, auto r) NEURN_LAMBDA { return ~p & ~q & r; }, less(s, h),
+                        less(s, v), optimal);
     }
     if constexpr (B == 1) {
       const Bits old = v[0];
       v[0] =
           logic([](auto x, auto y, auto z) NEURN_LAMBDA { return ~x & (y | z); }, h[0], s[0], v[0]);
       h[0] =
-          logic([](auto x, auto y, auto z) NEURN_LAMBDA { return ~x & (y | z); }, old, s[0], h[0]);
+          logic([](auto x, auto y, auto z) NEURN_LAMBDA { return ~z & (y | x); }, h[0], s[0], old);
     } else if constexpr (B == 2 && ternary) {
       two_planes_ternary(v, h, s);
     } else if constexpr (B == 2) {
@@ -123,8 +129,8 @@ struct AnyCell {
   NEURN_INLINE static Bits less(const Bits* a, const Bits* b) {
     Bits out = ~a[0] & b[0];
     for (int k = 1; k < B; ++k) {
-      out = logic([](auto p, auto q, auto c) NEURN_LAMBDA { return majority(~p, q, c); }, a[k],
-                  b[k], out);
+      out = logic([](auto c, auto p, auto q) NEURN_LAMBDA { return majority(~p, q, c); }, out, a[k],
+                  b[k]);
     }
     return out;
   }
@@ -147,9 +153,9 @@ struct AnyCell {
     out[0] = a[0] ^ b[0];
     for (int k = 1; k < B; ++k) {
       out[k] =
-          logic([](auto p, auto q, auto c) NEURN_LAMBDA { return p ^ q ^ c; }, a[k], b[k], borrow);
-      borrow = logic([](auto p, auto q, auto c) NEURN_LAMBDA { return majority(~p, q, c); }, a[k],
-                     b[k], borrow);
+          logic([](auto c, auto p, auto q) NEURN_LAMBDA { return p ^ q ^ c; }, borrow, a[k], b[k]);
+      borrow = logic([](auto c, auto p, auto q) NEURN_LAMBDA { return majority(~p, q, c); }, borrow,
+                     a[k], b[k]);
     }
   }
 };

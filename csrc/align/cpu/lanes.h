@@ -81,9 +81,9 @@ template <int B>
     for (int k = 0; k < B; ++k) {
       const Bits x = load(difference + k * words), c = load(counter + k * words);
       store(counter + k * words,
-            logic([](auto p, auto q, auto r) NEURN_LAMBDA { return p ^ q ^ r; }, c, x, carry));
+            logic([](auto p, auto q, auto r) NEURN_LAMBDA { return p ^ q ^ r; }, carry, c, x));
       carry =
-          logic([](auto p, auto q, auto r) NEURN_LAMBDA { return majority(p, q, r); }, c, x, carry);
+          logic([](auto p, auto q, auto r) NEURN_LAMBDA { return majority(p, q, r); }, carry, c, x);
     }
     for (int k = B; k < used; ++k) {
       const Bits c = load(counter + k * words);
