@@ -195,26 +195,63 @@ Integers bound_pairs(const Tokens& tokens, const Integers& offsets, const Intege
 }
 
 // Nothing where the values lie further apart than `most`.
-template <class T>
-py::object bound_rank(const py::array_t<T, packed>& values, uint64_t most) {
+py::object bound_rank(const Integers& values, uint64_t most) {
   if (values.size() == 0) return py::none();
-  T low = 0, high = 255;
-  if constexpr (sizeof(T) > 1) {
-    const auto [least, largest] = std::minmax_element(values.data(), values.data() + values.size());
-    low = *least, high = *largest;
-  }
-  const uint64_t range = uint64_t(high) - uint64_t(low);
+  const auto [least, largest] = std::minmax_element(values.data(), values.data() + values.size());
+  const uint64_t range = uint64_t(*largest) - uint64_t(*least);
   if (range >= most) return py::none();
-  py::array_t<Token> tokens(values.size());
-  const std::vector<T> distinct =
-      rank(values.data(), values.size(), low, int64_t(range) + 1, tokens.mutable_data());
-  return py::make_tuple(tokens, py::array_t<T>(py::ssize_t(distinct.size()), distinct.data()));
+  Tokens tokens(values.size());
+  Ranks ranks(int64_t(range) + 1, *least);
+  ranks.see(values.data(), values.size());
+  const std::vector<int64_t> distinct = ranks.ranked<int64_t>();
+  ranks.write(values.data(), values.size(), tokens.mutable_data());
+  return py::make_tuple(tokens, Integers(py::ssize_t(distinct.size()), distinct.data()));
 }
 
-template <class T>
-void bind_rank(py::module_& m) {
-  m.def("align_rank", &bound_rank<T>, py::arg("values").noconvert(), py::arg("most"),
-        "The rank of each value among the distinct ones, and these; None for a wide range.");
+// Calls f with the characters of a string and their count.
+template <class F>
+void with_characters(const py::handle& string, const F& f) {
+  PyObject* const object = string.ptr();
+  if (!PyUnicode_Check(object)) throw py::type_error("strings must be of str");
+#if PY_VERSION_HEX < 0x030C0000
+  if (PyUnicode_READY(object) != 0) throw py::error_already_set();
+#endif
+  const int64_t count = PyUnicode_GET_LENGTH(object);
+  switch (PyUnicode_KIND(object)) {
+    case PyUnicode_1BYTE_KIND:
+      return f(PyUnicode_1BYTE_DATA(object), count);
+    case PyUnicode_2BYTE_KIND:
+      return f(PyUnicode_2BYTE_DATA(object), count);
+    default:
+      return f(PyUnicode_4BYTE_DATA(object), count);
+  }
+}
+
+py::tuple bound_characters(const py::list& strings) {
+  Integers offsets(py::ssize_t(strings.size()) + 1);
+  int64_t* const offset = offsets.mutable_data();
+  int64_t size = 0, range = 1;
+  for (size_t i = 0; i < strings.size(); ++i) {
+    offset[i] = size;
+    with_characters(strings[i], [&](const auto*, int64_t count) { size += count; });
+    range = std::max(range, int64_t(PyUnicode_MAX_CHAR_VALUE(strings[i].ptr())) + 1);
+  }
+  offset[strings.size()] = size;
+  Tokens tokens(size);
+  Ranks ranks(range);
+  for (const py::handle& string : strings) {
+    with_characters(string, [&](const auto* from, int64_t count) { ranks.see(from, count); });
+  }
+  const std::vector<uint32_t> distinct = ranks.ranked<uint32_t>();
+  Token* out = tokens.mutable_data();
+  for (const py::handle& string : strings) {
+    with_characters(string, [&](const auto* from, int64_t count) {
+      ranks.write(from, count, out);
+      out += count;
+    });
+  }
+  return py::make_tuple(tokens, offsets,
+                        py::array_t<uint32_t>(py::ssize_t(distinct.size()), distinct.data()));
 }
 
 }  // namespace
@@ -242,9 +279,10 @@ void bind(py::module_& m) {
   m.def("align_pairs", &bound_pairs, py::arg("tokens"), py::arg("offsets"), py::arg("pairs"),
         py::arg("scoring"), py::arg("region"), py::arg("threads"), py::arg("progress") = py::none(),
         "The best score of each pair (pairs, 2) of sequences.");
-  bind_rank<uint8_t>(m);
-  bind_rank<uint32_t>(m);
-  bind_rank<int64_t>(m);
+  m.def("align_rank", &bound_rank, py::arg("values").noconvert(), py::arg("most"),
+        "The rank of each value among the distinct ones, and these; None for a wide range.");
+  m.def("align_characters", &bound_characters, py::arg("strings"),
+        "The rank of each character among the distinct ones, where strings begin, and these.");
 }
 
 }  // namespace neurn::align

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -21,7 +22,7 @@ Part: TypeAlias = tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]
 _TABLE = 2**21
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Encoded:
     """Sequences, numbered token by token; equal tokens have equal numbers.
 
@@ -78,27 +79,34 @@ def encode(
         If there are more than 2^16 distinct tokens, an array has not one dimension, or the
         scoring's matrix lacks a token.
     """
-    plain = [_plain(sequence, name, i) for i, sequence in enumerate(sequences)]
-    offsets = np.array([0, *accumulate(map(len, plain))], dtype=np.int64)
-    if plain and all(isinstance(sequence, str) for sequence in plain):
-        tokens, items = _encode_strings(plain)
-    elif plain and all(isinstance(sequence, np.ndarray) for sequence in plain):
-        tokens, items = _encode_integers(plain)
+    if set(map(type, sequences)) == {str}:
+        tokens, offsets, items = _encode_strings(list(sequences))
     else:
-        tokens, items = _encode_hashables(plain, int(offsets[-1]), name)
+        plain = [_plain(sequence, name, i) for i, sequence in enumerate(sequences)]
+        offsets = np.array([0, *accumulate(map(len, plain))], dtype=np.int64)
+        if plain and all(isinstance(sequence, np.ndarray) for sequence in plain):
+            tokens, items = _encode_integers(plain)
+        else:
+            tokens, items = _encode_hashables(plain, int(offsets[-1]), name)
 
     whole = scoring.whole
-    table = None
-    if whole.table is not None and whole.index is not None:
-        places = []
-        for item in items():
-            place = whole.index.get(item)
-            if place is None:
-                raise unknown_token(item)
-            places.append(place)
-        table = np.ascontiguousarray(whole.table[np.ix_(places, places)])
+    if whole.table is None or whole.index is None:
+        native = _without_table(whole.match, whole.mismatch, whole.gap_open, whole.gap)
+        return Encoded(tokens, offsets, native, None)
+    places = []
+    for item in items():
+        place = whole.index.get(item)
+        if place is None:
+            raise unknown_token(item)
+        places.append(place)
+    table = np.ascontiguousarray(whole.table[np.ix_(places, places)])
     native = _core.AlignScoring(whole.match, whole.mismatch, table, whole.gap_open, whole.gap)
     return Encoded(tokens, offsets, native, table)
+
+
+@functools.lru_cache(maxsize=64)
+def _without_table(match: int, mismatch: int, gap_open: int, gap: int) -> _core.AlignScoring:
+    return _core.AlignScoring(match, mismatch, None, gap_open, gap)
 
 
 def _plain(sequence: Any, name: Callable[[int], str], i: int) -> Any:
@@ -123,27 +131,17 @@ def _plain(sequence: Any, name: Callable[[int], str], i: int) -> Any:
 _Items = Callable[[], Sequence[Hashable]]
 
 
-def _encode_strings(strings: list[str]) -> tuple[npt.NDArray[np.uint16], _Items]:
-    text = "".join(strings)
-    if text.isascii():
-        characters: npt.NDArray[Any] = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    else:
-        # A lone surrogate is a character of a Python string too.
-        encoded = text.encode("utf-32-le", "surrogatepass")
-        characters = np.frombuffer(encoded, dtype=np.uint32)
-    tokens, codes = _number(characters)
-    return tokens, lambda: [chr(code) for code in codes.tolist()]
+def _encode_strings(
+    strings: list[str],
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64], _Items]:
+    tokens, offsets, codes = _core.align_characters(strings)
+    if codes.size > MOST_TOKENS:
+        raise too_many_tokens(codes.size)
+    return tokens, offsets, lambda: [chr(code) for code in codes.tolist()]
 
 
 def _encode_integers(arrays: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.uint16], _Items]:
-    tokens, numbers = _number(np.concatenate(arrays).astype(np.int64, copy=False))
-    return tokens, numbers.tolist
-
-
-def _number(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[Any]]:
-    """Return the rank of each value among the distinct ones, and these in order."""
-    if numbers.size == 0:
-        return np.zeros(0, dtype=np.uint16), numbers
+    numbers = np.concatenate(arrays).astype(np.int64, copy=False)
     ranked = _core.align_rank(numbers, _TABLE)
     if ranked is None:
         distinct, inverse = np.unique(numbers, return_inverse=True)
@@ -152,7 +150,7 @@ def _number(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint16], npt.NDAr
         tokens, distinct = ranked
     if distinct.size > MOST_TOKENS:
         raise too_many_tokens(distinct.size)
-    return tokens, distinct
+    return tokens, distinct.tolist
 
 
 def _encode_hashables(

@@ -57,4 +57,6 @@ def make_region(free_ends: tuple[str, ...], band: Any) -> _core.AlignRegion:
 
 def is_symmetric(free_ends: tuple[str, ...]) -> bool:
     """Whether a and b may change places."""
-    return all((f"a_{end}" in free_ends) == (f"b_{end}" in free_ends) for end in ("begin", "end"))
+    return not free_ends or all(
+        (f"a_{end}" in free_ends) == (f"b_{end}" in free_ends) for end in ("begin", "end")
+    )
