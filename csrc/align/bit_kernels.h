@@ -29,7 +29,8 @@ enum class SweepKind {
   long_set,  // besides, borders: a query has more rows than a strip
   begin,     // borders, a target and queries begin
   middle,    // borders
-  join,      // borders, a target begins, and with it other rows: those before end below
+  join,      // borders, a target begins, and with it other rows, of which no query begins: those
+             // before end below
   trace_begin,
   trace_middle  // as begin and middle, and traces
 };
@@ -64,7 +65,7 @@ struct Window {
 };
 struct WindowsCall {
   BitScoring scoring;
-  const uint16_t* column_token;  // the low parts of a strip's words
+  const uint64_t* column_token;
   int64_t column_stride;
   const uint64_t* rows;
   Window windows[windows_at_once];
@@ -72,7 +73,7 @@ struct WindowsCall {
   // one step's to the next.
   const uint64_t* above;
   int64_t above_stride;
-  int64_t steps;
+  int64_t steps;  // a multiple of `words`; as many columns more are read
   // As a strip's, with lanes where cpu/windows.h puts them.
   uint64_t* trace;
 };
@@ -123,8 +124,6 @@ struct BitKernels {
   // words before each plane are zeros.
   void (*fill_columns)(const Token* tokens, int64_t size, int64_t after, int token_planes,
                        uint64_t* planes, int64_t stride);
-  // The low 16 bits of each word.
-  void (*narrow_columns)(const uint64_t* plane, int64_t count, uint16_t* narrow);
   // Sum over steps of the differences of selected word w of vector u.
   int64_t (*sum_selected)(const uint8_t* selected, int64_t steps, int u, int w, int planes);
   // The number whose bits are bit 63 of the planes' words, added up over count <= 64 columns; bit c

@@ -1,6 +1,7 @@
 #include "strip_sweep.h"
 
 #include <bit>
+#include <cmath>
 
 namespace neurn::align {
 namespace {
@@ -15,8 +16,14 @@ constexpr int64_t most_kept_words = int64_t{1} << 24;
 constexpr int64_t steps_at_once = 256;
 // Columns of a border that are added at a time.
 constexpr int64_t block = 64;
-// Rows of the first strip from which on it tells what the whole pair lacks.
+// Rows from which on a pair's beginning tells what the whole pair lacks.
 constexpr int64_t telling_rows = 256;
+// What a pair may lack more than its beginning: that of unrelated sequences varies with the root of
+// its rows, that of related ones with the root of what it lacks, which is little. Pairs that lack
+// almost all are swept as a whole.
+constexpr double unrelated = 0.25, unrelated_margin = 0.5, related_margin = 2, most_lacking = 0.8;
+// Besides, in diagonal steps: the ends of a short band.
+constexpr int64_t spare_steps = 32;
 
 }  // namespace
 
@@ -31,7 +38,8 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
       most_(std::max({scoring.equal, scoring.unequal, int64_t{0}})),
       count_((a.size + shape_.rows() - 1) / shape_.rows()),
       pad_(count_ * shape_.rows() - a.size),
-      kept_every_(least_steps_kept(kernels)) {
+      kept_every_(least_steps_kept(kernels)),
+      telling_(shape_.rows() - pad_ >= telling_rows ? 0 : 1) {
   const int64_t most_states = most_kept_words / static_cast<int64_t>(state_words());
   while (kept_every_ < b.size && count_ * (b.size / kept_every_) > most_states) kept_every_ *= 2;
   states_of_strip_ = (b.size + shape_.lanes() - 2) / kept_every_ + 1;
@@ -43,10 +51,10 @@ StripSweep::StripSweep(const BitKernels& kernels, const BitScoring& scoring, Seq
   borders_.get(shape_.lanes(), b_.size, scoring.planes);
 }
 
-int64_t StripSweep::sweep(int64_t at_least, bool keep, double margin) {
+int64_t StripSweep::sweep(int64_t at_least, bool keep, bool expects) {
   at_least_ = at_least;
-  margin_ = margin;
-  square_ = 0;
+  expects_ = expects && most_ > 0;
+  told_ = !expects_ || telling_ + 1 >= count_;
   lost_ = false;
   strips_.assign(static_cast<size_t>(count_), {});
   kept_.clear();
@@ -113,10 +121,11 @@ void StripSweep::enter(Stream& stream, bool keep) {
   choose(stream, keep);
 }
 
+// More columns than lanes: then the lanes are settled.
 bool StripSweep::can_join(const Stream& stream) const {
   const int64_t lanes = shape_.lanes(), strip = stream.strip + stream.stride;
   const Strip &own = at(stream.strip), &next = at(strip);
-  return own.high - own.low >= lanes && next.begins &&
+  return own.high - own.low > lanes && next.begins &&
          next.low + lanes <= std::min(next.high, at(strip - 1).written);
 }
 
@@ -185,7 +194,7 @@ void StripSweep::choose(Stream& stream, bool keep) {
 void StripSweep::advance(Stream& stream, bool keep) {
   using enum Stream::Phase;
   Strip& own = at(stream.strip);
-  const int64_t over = shape_.lanes() - 1, columns = own.high - own.low;
+  const int64_t over = shape_.lanes() - 1;
   stream.step += stream.steps();
   if (stream.ending >= 0) {
     Strip& ending = at(stream.ending);
@@ -199,6 +208,7 @@ void StripSweep::advance(Stream& stream, bool keep) {
     own.written = own.low + stream.step - over;
     sum(stream.strip, keep);
   }
+  const int64_t columns = own.high - own.low;  // fewer than before where the strip told
   if (stream.step < columns) return choose(stream, keep);
   if (!stream.apart && !last(stream)) {
     stream.phase = joins;
@@ -223,19 +233,22 @@ void StripSweep::begin(int64_t strip) {
     next.low = own.low;
     next.gained = own.gained;
     next.high = b_.size;
-    next.ends = at_least_ <= 0;
-    if (next.gained < least_above(strip + 1)) return;
+    next.ends = told_ && at_least_ <= 0;
+    // The one that goes on beside the strip that tells does not wait for it.
+    if ((!told_ && strip > telling_) || next.gained < least_above(strip + 1)) return;
   }
 }
 
 void StripSweep::sum(int64_t strip, bool keep) {
   Strip& own = at(strip);
   Strip* const next = strip + 1 < count_ ? &at(strip + 1) : nullptr;
-  if (lost_ || (next != nullptr && next->begins && next->ends && !keep)) return;
+  if (lost_ || (!told_ && strip > telling_)) return;
+  if (told_ && next != nullptr && next->begins && next->ends && !keep) return;
   while (own.summed + block <= own.written || (own.finished && own.summed < own.high)) {
     const int64_t count = own.finished ? std::min(block, own.high - own.summed) : block;
     const uint64_t* border = borders_.above(strip + 1) + own.summed;
     uint64_t bits[most_planes];
+    const int64_t before = own.sum;
     own.sum += kernels_.sum_border(border, borders_.stride(), scoring_.planes, count, bits);
     if (keep && next != nullptr) {
       std::vector<uint64_t>& kept = kept_[static_cast<size_t>(strip + 1)].border;
@@ -246,8 +259,15 @@ void StripSweep::sum(int64_t strip, bool keep) {
       kept.insert(kept.end(), bits, bits + scoring_.planes);
     }
     own.summed += count;
-    if (strip == 0 && own.summed <= first_row(1)) square_ = own.sum;
     if (next == nullptr) continue;
+    if (const int64_t size = first_row(strip + 1), behind = own.summed - size;
+        expects_ && strip >= telling_ && behind >= 0 && behind < count) {
+      int64_t score = before;
+      for (int k = 0; k < scoring_.planes; ++k) {
+        score += int64_t{std::popcount(bits[k] << (64 - count + behind))} << k;
+      }
+      tell(strip, size, score);
+    }
     if (!next->begins) {
       if (own.sum >= least_above(strip + 1)) {
         begin(strip + 1);
@@ -264,20 +284,32 @@ void StripSweep::sum(int64_t strip, bool keep) {
   }
 }
 
+void StripSweep::tell(int64_t strip, int64_t size, int64_t score) {
+  told_ = true;
+  const double share = 1 - static_cast<double>(score) / static_cast<double>(most_ * size);
+  if (share > most_lacking) return;
+  const double margin = share < unrelated
+                            ? related_margin / std::sqrt(share * static_cast<double>(size) + 1)
+                            : unrelated_margin / std::sqrt(static_cast<double>(size));
+  const int64_t shorter = std::min(a_.size, b_.size);
+  const int64_t lacks = static_cast<int64_t>(share * (1 + margin) * static_cast<double>(shorter));
+  at_least_ = std::max(at_least_, most_ * (shorter - lacks - spare_steps));
+  if (at_least_ <= 0 || strip > 0) return;
+  // Columns that have been begun are swept to their end.
+  Strip& own = at(strip);
+  const int64_t begun = own.written + shape_.lanes();
+  own.high = std::min(own.high, std::max(last_boundary(0) + first_row(1), begun));
+}
+
 void StripSweep::finish(int64_t strip, bool keep) {
   Strip& own = at(strip);
   own.finished = true;
   sum(strip, keep);
+  told_ |= strip == telling_;
   if (lost_) return;
   own.written = b_.size + shape_.lanes();
   score_ = own.sum;
   if (strip + 1 == count_) return;
-  if (strip == 0 && margin_ > 0 && most_ > 0 && first_row(1) >= telling_rows) {
-    const double share =
-        1 - static_cast<double>(square_) / static_cast<double>(most_ * first_row(1));
-    const int64_t shorter = std::min(a_.size, b_.size);
-    at_least_ = std::max(at_least_, score_lacking(share * (1 + margin_), shorter, most_));
-  }
   const Strip& next = at(strip + 1);
   if (!next.begins) return lose(strip);
   if (!next.ends) end_at(strip + 1, std::max(own.high, last_boundary(own.sum)));

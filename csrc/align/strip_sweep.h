@@ -18,22 +18,15 @@
 
 namespace neurn::align {
 
-// The score of a pair of which the shorter sequence has that length and which lacks such a share of
-// the most that it could gain, and a little more.
-inline int64_t score_lacking(double share, int64_t length, int64_t most) {
-  const int64_t lacking = static_cast<int64_t>(share * static_cast<double>(length));
-  return most * std::max<int64_t>(length - lacking - 32, 0);
-}
-
 class StripSweep {
  public:
   StripSweep(const BitKernels& kernels, const BitScoring& scoring, Sequence a, Sequence b,
              const std::function<void()>& poll);
 
   // Shifted score of a path: the best one if it is at least at_least(); 0: whatever it is. keep:
-  // what the way back needs. margin > 0: at_least() rises once the first strip is there, to the
-  // score of a pair that lacks as much everywhere, and this share more.
-  int64_t sweep(int64_t at_least, bool keep, double margin = 0);
+  // what the way back needs. expects: at_least() rises with each strip, to the score of a pair that
+  // lacks as much of the most that it could gain everywhere as above it, and a little more.
+  int64_t sweep(int64_t at_least, bool keep, bool expects);
   int64_t at_least() const { return at_least_; }
 
   // For the way back.
@@ -145,6 +138,8 @@ class StripSweep {
   void begin(int64_t strip);
   // Adds what is there of the border below a strip; what that says of the next strip.
   void sum(int64_t strip, bool keep);
+  // What the score of the pair's first `size` tokens says of it: the border below a strip has it.
+  void tell(int64_t strip, int64_t size, int64_t score);
   void finish(int64_t strip, bool keep);
   // Where nothing below a strip is of use: the score is one that the border below it has.
   void lose(int64_t strip);
@@ -182,9 +177,10 @@ class StripSweep {
   Borders borders_;
   std::vector<Strip> strips_;
   int64_t at_least_ = 0, score_ = 0;
-  double margin_ = 0;
-  int64_t square_ = 0;  // H' of the first strip's rows and no more columns
-  bool lost_ = false;   // no path comes to at_least_
+  // Whether at_least_ rises; the first strip that tells, and whether it has.
+  bool expects_ = false, told_ = true;
+  const int64_t telling_;
+  bool lost_ = false;  // no path comes to at_least_
   std::vector<Kept> kept_;
   Buffer states_memory_;
   uint64_t* states_ = nullptr;

@@ -143,14 +143,6 @@ class Walk {
   }
 
   void prepare_windows() {
-    const ColumnPlanes& tokens = sweep_.tokens();
-    narrow_stride_ = sweep_.b_size() + shape_.lanes();
-    const int planes = sweep_.scoring().token_planes;
-    uint16_t* narrow = narrow_memory_.get<uint16_t>(narrow_stride_ * planes);
-    for (int k = 0; k < planes; ++k) {
-      sweep_.kernels().narrow_columns(tokens.first() + k * tokens.stride(), narrow_stride_,
-                                      narrow + k * narrow_stride_);
-    }
     const int64_t above_words = sweep_.kept_every() * sweep_.scoring().planes * shape_.words;
     above_ = above_memory_.get(above_words);
     std::fill_n(above_, above_words, 0);
@@ -168,8 +160,8 @@ class Walk {
     const int64_t spare = (window_lanes() - every - shape_.words) / 2;
     WindowsCall call{};
     call.scoring = sweep_.scoring();
-    call.column_token = narrow_memory_.get<uint16_t>(0);
-    call.column_stride = narrow_stride_;
+    call.column_token = sweep_.tokens().first();
+    call.column_stride = sweep_.tokens().stride();
     call.rows = sweep_.kept_rows(strip);
     // What comes to a window that does not begin with lane 0 is wrong in any case.
     call.above = above_;
@@ -252,8 +244,7 @@ class Walk {
   uint64_t* trace_ = nullptr;
   const int64_t trace_words_;  // of a step
   Places whole_, window_;
-  Buffer narrow_memory_, above_memory_;
-  int64_t narrow_stride_ = 0;
+  Buffer above_memory_;
   uint64_t* above_ = nullptr;
   Known now_{};
   std::vector<Known> ahead_;

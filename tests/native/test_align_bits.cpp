@@ -268,10 +268,10 @@ void test_sweep(const Scoring& scoring, const Set& set) {
     const std::string about = name(scoring) + " " + std::to_string(a.size) + " x " +
                               std::to_string(b.size) + " at least " + std::to_string(at_least) +
                               " of " + std::to_string(best);
-    const int64_t score = pair.sweep(at_least, keep, below(2) == 0 ? 0 : 1.0 / 32);
+    const int64_t score = pair.sweep(at_least, keep, below(2) == 0);
     const bool reached = pair.at_least() <= best;
     expect(reached ? score == best : score <= best, "sweep " + about);
-    if (!reached && keep) expect(pair.sweep(score, keep) == best, "sweep again " + about);
+    if (!reached && keep) expect(pair.sweep(score, keep, false) == best, "sweep again " + about);
     if (!keep) continue;
     std::vector<Move> path;
     walk(pair, path);
@@ -286,11 +286,29 @@ void test_misleading() {
   const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
   const std::function<void()> poll = [] {};
   StripSweep pair(bit_kernels(), *bits, set.view()[0], set.view()[1], poll);
-  pair.sweep(7800, true, 1.0 / 32);
+  pair.sweep(7800, true, true);
   for (int64_t strip = 0; strip < pair.strips(); ++strip) {
     const auto [low, high] = pair.window(strip);
     expect(low <= high, "misleading strip " + std::to_string(strip));
   }
+}
+
+// Of pairs that are the same everywhere, a score is expected that they reach, and parts are left
+// out.
+void test_expected(const Set& set) {
+  const Scoring scoring{1, -2, nullptr, 0, 0, -2};
+  const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
+  const Sequence a = set.view()[0], b = set.view()[1];
+  const std::function<void()> poll = [] {};
+  StripSweep pair(bit_kernels(), *bits, a, b, poll);
+  const int64_t score = pair.sweep(0, false, true);
+  int64_t swept = 0;
+  for (int64_t strip = 0; strip < pair.strips(); ++strip) {
+    const auto [low, high] = pair.window(strip);
+    swept += high - low;
+  }
+  expect(0 < pair.at_least() && pair.at_least() <= score && swept < pair.strips() * b.size,
+         "expected score " + std::to_string(a.size) + " x " + std::to_string(b.size));
 }
 
 // A cell on every input that it can meet, all of them side by side.
@@ -394,6 +412,10 @@ int main() {
     ++k;
   }
   test_misleading();
+  for (const int64_t size : {4100, 4300, 4600, 5000, 7300}) {
+    test_expected(Set({size, size}, 20));
+    test_expected(related(size, 1, 20, 0.1));
+  }
   for (int64_t targets = 1; targets <= 130; ++targets) {
     test_cross(scorings[targets % 12], targets, static_cast<int>(targets));
   }

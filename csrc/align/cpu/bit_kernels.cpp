@@ -160,7 +160,7 @@ void run_strip_call(const StripCall& call) {
       case SweepKind::middle:
         return strip<middle, Cell, K>(call, cell);
       case SweepKind::join:
-        return strip<Sweep{true, true, false, true, true, false}, Cell, K>(call, cell);
+        return strip<Sweep{true, false, false, true, true, false}, Cell, K>(call, cell);
       case SweepKind::trace_begin:
         return strip<Sweep{true, true, false, true, false, true}, Cell, K>(call, cell);
       case SweepKind::trace_middle:
@@ -188,10 +188,6 @@ void run_trace_windows([[maybe_unused]] const WindowsCall& call) {
     return trace_windows<Cell, decltype(planes)::value>(call, cell);
   });
 #endif
-}
-
-void narrow_columns(const uint64_t* plane, int64_t count, uint16_t* narrow) {
-  for (int64_t t = 0; t < count; ++t) narrow[t] = static_cast<uint16_t>(plane[t]);
 }
 
 // Numbers of `words` tokens.
@@ -320,7 +316,6 @@ const BitKernels bit_table{words,
                            two_strips_pay ? run_two_strips : nullptr,
                            has_windows ? run_trace_windows : nullptr,
                            fill_columns,
-                           narrow_columns,
                            sum_selected,
                            sum_border,
                            unpack_border,

@@ -156,8 +156,7 @@ class StripRun {
   [[gnu::always_inline]] void row(int64_t t) {
     Bits *const v = now_.v[u], *const h = now_.h;
     if constexpr (sweep.keeps) {
-      const Bits keep = sweep.joins ? before_.rows.keep[u] | begun_ : rows_.keep[u];
-      for (int k = 0; k < B; ++k) h[k] &= keep;
+      for (int k = 0; k < B; ++k) h[k] &= rows_.keep[u];
     }
     if constexpr (sweep.starts) {
       for (int k = 0; k < B; ++k) v[k] &= ~fresh_;

@@ -28,17 +28,24 @@ inline constexpr bool has_windows = true;
   return reinterpret_cast<Bits>(_mm512_mask_add_epi16(turned, 0x80808080, turned, turned)) | above;
 }
 
+// Of each window the words from the one numbered `first` on, where `later` has those that follow.
+template <int first>
+[[gnu::always_inline]] inline Bits words_from(Bits from, Bits later) {
+  return reinterpret_cast<Bits>(_mm512_alignr_epi8(reinterpret_cast<__m512i>(later),
+                                                   reinterpret_cast<__m512i>(from), 2 * first));
+}
+
 template <class Cell, int K>
 [[gnu::noinline]] void trace_windows(const WindowsCall& call, const Cell& given_cell) {
   constexpr int B = Cell::planes, U = strip_depth;
   const Cell cell = given_cell;
-  // The same of each window's lanes.
+  // Of what each window has at `from`, the bits that are its lanes'.
   const auto take = [&](auto from) NEURN_LAMBDA {
     __m128i part[windows_at_once];
     for (int i = 0; i < windows_at_once; ++i) {
       const Window& window = call.windows[i];
-      const uint64_t shift = static_cast<uint64_t>(window.first_lane / words);
-      const Bits own = load(from(window)) >> broadcast(shift);
+      const Bits own =
+          load(from(window)) >> broadcast(static_cast<uint64_t>(window.first_lane / words));
       part[i] = _mm512_maskz_cvtepi64_epi16(0xff, reinterpret_cast<__m512i>(own));
     }
     return side_by_side(part);
@@ -55,39 +62,48 @@ template <class Cell, int K>
     for (int k = 0; k < B; ++k) v[u][k] = state(u * B + k);
   }
   for (int k = 0; k < B; ++k) h[k] = state(U * B + k);
+  // Words of a plane: those from the first on are shown at step t, those from the next at t + 1.
   // The column of a window's first lane is behind that of lane 0.
-  const uint16_t* column[windows_at_once];
-  for (int i = 0; i < windows_at_once; ++i) {
-    const Window& window = call.windows[i];
-    column[i] = call.column_token + window.begin - window.first_lane - (words - 1);
-  }
+  const auto shown_from = [&](int64_t t, int k) NEURN_LAMBDA {
+    __m128i part[windows_at_once];
+    for (int i = 0; i < windows_at_once; ++i) {
+      const Window& window = call.windows[i];
+      const int64_t at = window.begin - window.first_lane - (words - 1) + t;
+      const Bits own = load(call.column_token + k * call.column_stride + at);
+      part[i] = _mm512_maskz_cvtepi64_epi16(0xff, reinterpret_cast<__m512i>(own));
+    }
+    return side_by_side(part);
+  };
+  Bits shown[K];
+  for (int k = 0; k < K; ++k) shown[k] = shown_from(0, k);
   const uint64_t* above = call.above;
   uint64_t* trace = call.trace;
-  for (int64_t t = 0; t < call.steps; ++t) {
-    Bits differ[U];
-    for (int k = 0; k < K; ++k) {
-      __m128i part[windows_at_once];
-      for (int i = 0; i < windows_at_once; ++i) {
-        part[i] = _mm_loadu_si128(
-            reinterpret_cast<const __m128i*>(column[i] + t + k * call.column_stride));
+  for (int64_t t = 0; t < call.steps; t += words) {
+    Bits later[K];
+    for (int k = 0; k < K; ++k) later[k] = shown_from(t + words, k);
+    unroll<words>([&](auto step) NEURN_LAMBDA {
+      Bits differ[U];
+      for (int k = 0; k < K; ++k) {
+        const Bits now = words_from<decltype(step)::value>(shown[k], later[k]);
+        for (int u = 0; u < U; ++u) {
+          differ[u] = k == 0
+                          ? now ^ token[u][0]
+                          : logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); },
+                                  differ[u], now, token[u][k]);
+        }
       }
-      const Bits shown = side_by_side(part);
-      for (int u = 0; u < U; ++u) {
-        differ[u] = k == 0 ? shown ^ token[u][0]
-                           : logic([](auto d, auto p, auto q) NEURN_LAMBDA { return d | (p ^ q); },
-                                   differ[u], shown, token[u][k]);
-      }
-    }
-    for (int k = 0; k < B; ++k) h[k] = next_window_lane(h[k], load(above + k * words));
-    unroll<U>([&](auto index) NEURN_LAMBDA {
-      constexpr int u = decltype(index)::value;
-      Bits diagonal, up;
-      cell.template step<true>(v[u], h, differ[u], &diagonal, &up);
-      store(trace + u * words, diagonal);
-      store(trace + (U + u) * words, up);
+      for (int k = 0; k < B; ++k) h[k] = next_window_lane(h[k], load(above + k * words));
+      unroll<U>([&](auto index) NEURN_LAMBDA {
+        constexpr int u = decltype(index)::value;
+        Bits diagonal, up;
+        cell.template step<true>(v[u], h, differ[u], &diagonal, &up);
+        store(trace + u * words, diagonal);
+        store(trace + (U + u) * words, up);
+      });
+      above += call.above_stride;
+      trace += 2 * U * words;
     });
-    above += call.above_stride;
-    trace += 2 * U * words;
+    for (int k = 0; k < K; ++k) shown[k] = later[k];
   }
 }
 #else
