@@ -34,6 +34,45 @@ def test_empty_arrays():
 
 
 @pytest.mark.parametrize(
+    "strings",
+    [
+        [],
+        [""],
+        ["", "a", ""],
+        ["CMRC", "LLCM"],  # letters with others between
+        ["BDC", "EB"],  # each letter from the first to the last
+        ["aé", "\xff\x80"],
+        ["ab", "日本", "é"],
+        ["a", "\U0001f600b", "\U0010ffff\ud800日"],
+        ["".join(map(chr, range(2**16 + 500)))],
+    ],
+)
+def test_characters_are_ranked(strings):
+    numbered, offsets, codes = _core.align_characters(strings)
+    distinct, rank = np.unique([ord(c) for c in "".join(strings)], return_inverse=True)
+    assert (numbered.dtype, offsets.dtype, codes.dtype) == (np.uint16, np.int64, np.uint32)
+    np.testing.assert_array_equal(codes, distinct)
+    np.testing.assert_array_equal(numbered, rank.astype(np.uint16))
+    assert offsets.tolist() == [0, *np.cumsum([len(string) for string in strings])]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[5], [7, -3, 7, 5], [4, 2, 3], [-(2**63), -(2**63) + 2], [2**63 - 1, 2**63 - 3]],
+)
+def test_integers_are_ranked(values):
+    numbered, distinct = _core.align_rank(np.array(values), 1000)
+    assert distinct.tolist() == sorted(set(values))
+    assert [distinct[number] for number in numbered] == values
+
+
+def test_integers_far_apart_are_not_ranked():
+    assert _core.align_rank(np.array([-(2**63), 2**63 - 1]), 2**21) is None
+    assert _core.align_rank(np.array([0, 1000]), 1000) is None
+    assert _core.align_rank(np.array([], dtype=np.int64), 1000) is None
+
+
+@pytest.mark.parametrize(
     ("call", "sentence"),
     [
         (lambda: _core.AlignScoring(1, 1, None, 1, 0), "gap_open must be <= 0, got 1"),

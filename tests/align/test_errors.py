@@ -140,6 +140,13 @@ def test_scoring(arguments, error, sentence):
             "there may be at most 65,536 distinct tokens, got 65,537",
         ),
         (
+            "".join(map(chr, range(2**16 + 1))),
+            "A",
+            {},
+            ValueError,
+            "there may be at most 65,536 distinct tokens, got 65,537",
+        ),
+        (
             np.arange(2**16 + 1) * 1000,
             np.arange(3) * 1000,
             {},

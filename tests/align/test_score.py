@@ -250,6 +250,7 @@ def test_equality_of_tokens_is_pythons():
 def test_any_characters():
     assert align.score("aé\U0001f600\ud800", "aé\U0001f600\ud800") == 4
     assert align.score("ab", ["a", "b"]) == 2
+    assert align.score(type("Text", (str,), {})("ab"), "ab") == 2
 
 
 def test_numbers_far_apart():
