@@ -73,7 +73,7 @@ struct WindowsCall {
   // one step's to the next.
   const uint64_t* above;
   int64_t above_stride;
-  int64_t steps;  // a multiple of `words`; as many columns more are read
+  int64_t steps;  // a multiple of a vector's words; as many words behind the last are read
   // As a strip's, with lanes where cpu/windows.h puts them.
   uint64_t* trace;
 };

@@ -12,7 +12,8 @@ int64_t least_steps_kept(const BitKernels& kernels) {
   return kernels.trace_windows == nullptr ? 128 : StripShape(kernels).lanes() / windows_at_once / 2;
 }
 constexpr int64_t most_kept_words = int64_t{1} << 24;
-// At a time, of strips that go on side by side, so that one does not wait long for the other.
+// At a time, of strips that go on side by side, so that one does not wait long for the other, and
+// of one that is to tell what may be left out.
 constexpr int64_t steps_at_once = 256;
 // Columns of a border that are added at a time.
 constexpr int64_t block = 64;
@@ -157,7 +158,7 @@ void StripSweep::choose(Stream& stream, bool keep) {
   stream.phase = Stream::Phase::goes_on;
   stream.high = own.high;
   int64_t end = own.high - own.low + (stream.apart || last(stream) ? over : 0);
-  if (stream.stride > 1) end = std::min(end, t + steps_at_once);
+  if (stream.stride > 1 || !told_) end = std::min(end, t + steps_at_once);
   if (t == lanes) settle(stream.strip, stream.state);
   call.kept = nullptr;
   if (keep) {
@@ -266,7 +267,7 @@ void StripSweep::sum(int64_t strip, bool keep) {
       for (int k = 0; k < scoring_.planes; ++k) {
         score += int64_t{std::popcount(bits[k] << (64 - count + behind))} << k;
       }
-      tell(strip, size, score);
+      tell(size, score);
     }
     if (!next->begins) {
       if (own.sum >= least_above(strip + 1)) {
@@ -284,21 +285,27 @@ void StripSweep::sum(int64_t strip, bool keep) {
   }
 }
 
-void StripSweep::tell(int64_t strip, int64_t size, int64_t score) {
+void StripSweep::tell(int64_t size, int64_t score) {
   told_ = true;
   const double share = 1 - static_cast<double>(score) / static_cast<double>(most_ * size);
-  if (share > most_lacking) return;
+  if (share > most_lacking) {
+    expects_ = false;
+    return;
+  }
   const double margin = share < unrelated
                             ? related_margin / std::sqrt(share * static_cast<double>(size) + 1)
                             : unrelated_margin / std::sqrt(static_cast<double>(size));
   const int64_t shorter = std::min(a_.size, b_.size);
   const int64_t lacks = static_cast<int64_t>(share * (1 + margin) * static_cast<double>(shorter));
   at_least_ = std::max(at_least_, most_ * (shorter - lacks - spare_steps));
-  if (at_least_ <= 0 || strip > 0) return;
-  // Columns that have been begun are swept to their end.
-  Strip& own = at(strip);
-  const int64_t begun = own.written + shape_.lanes();
-  own.high = std::min(own.high, std::max(last_boundary(0) + first_row(1), begun));
+  if (at_least_ <= 0) return;
+  for (int64_t first = 0; first <= telling_; ++first) {
+    Strip& own = at(first);
+    // Columns that have been begun are swept to their end.
+    const int64_t begun = own.written + shape_.lanes();
+    const int64_t last = last_boundary(most_ * first_row(first));  // or before
+    own.high = std::min(own.high, std::max(last + first_row(first + 1) - first_row(first), begun));
+  }
 }
 
 void StripSweep::finish(int64_t strip, bool keep) {
@@ -313,6 +320,7 @@ void StripSweep::finish(int64_t strip, bool keep) {
   const Strip& next = at(strip + 1);
   if (!next.begins) return lose(strip);
   if (!next.ends) end_at(strip + 1, std::max(own.high, last_boundary(own.sum)));
+  // The strip above may not have come so far yet, but all that uses it there ends before.
   clear_border(strip + 1, own.high, next.high);
 }
 
@@ -322,8 +330,9 @@ void StripSweep::lose(int64_t strip) {
 }
 
 void StripSweep::end_at(int64_t strip, int64_t boundary) {
-  at(strip).ends = true;
-  at(strip).high = std::min(b_.size, boundary + first_row(strip + 1) - first_row(strip));
+  Strip& own = at(strip);
+  own.ends = true;
+  own.high = std::min(own.high, boundary + first_row(strip + 1) - first_row(strip));
 }
 
 int64_t StripSweep::last_boundary(int64_t gained) const {

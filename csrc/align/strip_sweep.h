@@ -24,8 +24,9 @@ class StripSweep {
              const std::function<void()>& poll);
 
   // Shifted score of a path: the best one if it is at least at_least(); 0: whatever it is. keep:
-  // what the way back needs. expects: at_least() rises with each strip, to the score of a pair that
-  // lacks as much of the most that it could gain everywhere as above it, and a little more.
+  // what the way back needs. expects: at_least() rises while strips are swept, to the score of a
+  // pair that lacks as much of the most that it could gain everywhere as in their rows, and a
+  // little more.
   int64_t sweep(int64_t at_least, bool keep, bool expects);
   int64_t at_least() const { return at_least_; }
 
@@ -136,10 +137,11 @@ class StripSweep {
 
   // Once the first column of a strip is known; with it that of others may be.
   void begin(int64_t strip);
-  // Adds what is there of the border below a strip; what that says of the next strip.
+  // Adds what is there of the border below a strip; what that says of the next strip. Not below the
+  // strip that tells until it has told.
   void sum(int64_t strip, bool keep);
   // What the score of the pair's first `size` tokens says of it: the border below a strip has it.
-  void tell(int64_t strip, int64_t size, int64_t score);
+  void tell(int64_t size, int64_t score);
   void finish(int64_t strip, bool keep);
   // Where nothing below a strip is of use: the score is one that the border below it has.
   void lose(int64_t strip);
@@ -177,7 +179,7 @@ class StripSweep {
   Borders borders_;
   std::vector<Strip> strips_;
   int64_t at_least_ = 0, score_ = 0;
-  // Whether at_least_ rises; the first strip that tells, and whether it has.
+  // Whether at_least_ rises; whether the first strip that tells, telling_, has, or none will.
   bool expects_ = false, told_ = true;
   const int64_t telling_;
   bool lost_ = false;  // no path comes to at_least_

@@ -236,15 +236,14 @@ void test_pair(const Scoring& scoring, const Set& set, const std::string& what) 
   expect(path == expected, "strip_align's path " + about);
 }
 
-// The first strip is alike, and more so than the first tokens: more than can be is expected of the
-// rest while a part is swept already. What the second strip is alike to stands too far off.
+// The first strip is alike: more than can be is expected of the rest while a part is swept already.
+// What the second strip is alike to stands too far off.
 Set misleading(int64_t rows) {
   const int64_t size = 4096, away = rows + 6 * rows / 5;
   Set both({size, size}, 20);
   Token *a = both.tokens.get(), *b = a + size;
   std::copy_n(a, rows, b);
   std::fill(b + rows, b + size, Token{21});
-  for (int64_t j = 0; j < 128; j += 3) b[j] = 21;
   std::copy_n(a + rows, rows, b + away);
   return both;
 }
@@ -293,21 +292,22 @@ void test_misleading() {
   }
 }
 
-// Of pairs that are the same everywhere, a score is expected that they reach, and parts are left
-// out.
-void test_expected(const Set& set) {
+// Of pairs that are the same everywhere, a score is expected that they reach, and no more
+// than a share of the matrix is swept.
+void test_expected(const Set& set, double most) {
   const Scoring scoring{1, -2, nullptr, 0, 0, -2};
   const auto bits = bit_scoring(scoring, Region{}, token_bits(set.view()));
   const Sequence a = set.view()[0], b = set.view()[1];
   const std::function<void()> poll = [] {};
   StripSweep pair(bit_kernels(), *bits, a, b, poll);
   const int64_t score = pair.sweep(0, false, true);
-  int64_t swept = 0;
+  int64_t swept = 0;  // columns of strips
   for (int64_t strip = 0; strip < pair.strips(); ++strip) {
     const auto [low, high] = pair.window(strip);
     swept += high - low;
   }
-  expect(0 < pair.at_least() && pair.at_least() <= score && swept < pair.strips() * b.size,
+  expect(0 < pair.at_least() && pair.at_least() <= score &&
+             static_cast<double>(swept) < most * static_cast<double>(pair.strips() * b.size),
          "expected score " + std::to_string(a.size) + " x " + std::to_string(b.size));
 }
 
@@ -413,8 +413,8 @@ int main() {
   }
   test_misleading();
   for (const int64_t size : {4100, 4300, 4600, 5000, 7300}) {
-    test_expected(Set({size, size}, 20));
-    test_expected(related(size, 1, 20, 0.1));
+    test_expected(Set({size, size}, 20), 0.9);
+    test_expected(related(size, 1, 20, 0.1), 0.6);
   }
   for (int64_t targets = 1; targets <= 130; ++targets) {
     test_cross(scorings[targets % 12], targets, static_cast<int>(targets));

@@ -79,7 +79,8 @@ def encode(
         If there are more than 2^16 distinct tokens, an array has not one dimension, or the
         scoring's matrix lacks a token.
     """
-    if set(map(type, sequences)) == {str}:
+    kinds = set(map(type, sequences))
+    if kinds and all(issubclass(kind, str) for kind in kinds):
         tokens, offsets, items = _encode_strings(list(sequences))
     else:
         plain = [_plain(sequence, name, i) for i, sequence in enumerate(sequences)]
