@@ -301,8 +301,9 @@ void StripSweep::tell(int64_t size, int64_t score) {
   if (at_least_ <= 0) return;
   for (int64_t first = 0; first <= telling_; ++first) {
     Strip& own = at(first);
-    // Columns that have been begun are swept to their end.
-    const int64_t begun = own.written + shape_.lanes();
+    // Columns that have been begun are swept to their end. `written` may be as of before the steps
+    // that were done last.
+    const int64_t begun = own.written + shape_.lanes() + steps_at_once;
     const int64_t last = last_boundary(most_ * first_row(first));  // or before
     own.high = std::min(own.high, std::max(last + first_row(first + 1) - first_row(first), begun));
   }

@@ -248,6 +248,14 @@ Set misleading(int64_t rows) {
   return both;
 }
 
+// b is a behind so many other tokens.
+Set shifted(int64_t size, int64_t by) {
+  Set both({size, size}, 20);
+  Token* const a = both.tokens.get();
+  std::copy_n(a, size - by, a + size + by);
+  return both;
+}
+
 void test_pair(const Scoring& scoring, int64_t n, int64_t m, int64_t alphabet, double share) {
   test_pair(scoring, related(n, m, alphabet, share), "share " + std::to_string(share));
 }
@@ -412,6 +420,12 @@ int main() {
     ++k;
   }
   test_misleading();
+  // A few rows above the first whole strip: the second one tells while the first is under way.
+  for (const int64_t by : {1743, 1764, 1931, 1973, 2061}) {
+    for (const int64_t more : {193, 203, 254}) {
+      test_pair({1, -2, nullptr, 0, 0, -2}, shifted(4096 + more, by), "by " + std::to_string(by));
+    }
+  }
   for (const int64_t size : {4100, 4300, 4600, 5000, 7300}) {
     test_expected(Set({size, size}, 20), 0.9);
     test_expected(related(size, 1, 20, 0.1), 0.6);
