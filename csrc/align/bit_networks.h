@@ -1,7 +1,7 @@
 // Cells as networks of logic operations, the smallest that a search found: v and h become those of
 // the cell (bit_cell.h), plane 0 first. The first operand of an operation on three planes is the
-// one that is there last, with h later than v and the tokens: on Zen 4 one that has to wait for its
-// second or third operand takes a cycle, others half of one.
+// one that is there last, with h later than v and the tokens: on Zen 4 one of 512 bits that waits
+// for its second or third operand takes a cycle, others half of one.
 #pragma once
 
 namespace neurn::align::NEURN_ISA {

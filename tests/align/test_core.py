@@ -56,6 +56,11 @@ def test_characters_are_ranked(strings):
     assert offsets.tolist() == [0, *np.cumsum([len(string) for string in strings])]
 
 
+def test_what_is_no_string_has_no_characters():
+    with pytest.raises(TypeError, match="strings must be of str"):
+        _core.align_characters(["a", b"a"])
+
+
 @pytest.mark.parametrize(
     "values",
     [[5], [7, -3, 7, 5], [4, 2, 3], [-(2**63), -(2**63) + 2], [2**63 - 1, 2**63 - 3]],

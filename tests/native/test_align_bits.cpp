@@ -319,6 +319,23 @@ void test_expected(const Set& set, double most) {
          "expected score " + std::to_string(a.size) + " x " + std::to_string(b.size));
 }
 
+// Of a pair that lacks almost all at first, nothing is expected, whatever it is alike to later.
+void test_lacking() {
+  const int64_t size = 6000;
+  Set both({size, size}, 1000);
+  Token* const a = both.tokens.get();
+  for (int64_t j = 0; j < size; ++j) {
+    a[size + j] = j >= 1100 && j < 3000 ? a[j] : static_cast<Token>(a[j] + 1000);
+  }
+  const auto bits = bit_scoring({1, -2, nullptr, 0, 0, -1}, Region{}, token_bits(both.view()));
+  const std::function<void()> poll = [] {};
+  StripSweep pair(bit_kernels(), *bits, both.view()[0], both.view()[1], poll);
+  for (const bool keep : {false, true}) {
+    const int64_t score = pair.sweep(0, keep, true);
+    expect(pair.at_least() == 0 && score >= 3 * 1900, "lacking " + std::to_string(score));
+  }
+}
+
 // A cell on every input that it can meet, all of them side by side.
 template <class Cell>
 void test_cell(int64_t equal, int64_t unequal) {
@@ -420,6 +437,7 @@ int main() {
     ++k;
   }
   test_misleading();
+  test_lacking();
   // A few rows above the first whole strip: the second one tells while the first is under way.
   for (const int64_t by : {1743, 1764, 1931, 1973, 2061}) {
     for (const int64_t more : {193, 203, 254}) {
